@@ -1,0 +1,1 @@
+//! Which addresses may be reached: one rule for probes, channels and their redirects.

@@ -1,0 +1,1 @@
+//! From a kind's schema: form fields, manual, redaction.

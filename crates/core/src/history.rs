@@ -1,0 +1,1 @@
+//! Transitions over time: the strip of a day, uptime, lost minutes.

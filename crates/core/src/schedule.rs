@@ -1,0 +1,156 @@
+//! "Every 30 s" or cron in a time zone: the next moment. And the grid of slots on which monitors are asked.
+
+use std::time::Duration;
+
+use crate::Timestamp;
+
+/// When something recurring is expected next.
+#[derive(Clone, Debug)]
+pub enum Schedule {
+    /// So long after the last time.
+    Every(Duration),
+    /// At the moments of a cron line in a time zone.
+    Cron(Box<Cron>),
+}
+
+/// A parsed cron line with its zone.
+#[derive(Clone, Debug)]
+pub struct Cron {
+    line: String,
+    zone_name: String,
+    pattern: croner::Cron,
+    zone: jiff::tz::TimeZone,
+}
+
+impl PartialEq for Schedule {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Every(a), Self::Every(b)) => a == b,
+            (Self::Cron(a), Self::Cron(b)) => a.line == b.line && a.zone_name == b.zone_name,
+            _ => false,
+        }
+    }
+}
+
+impl Schedule {
+    /// Parses a cron line (five fields, or six with seconds; names, lists, steps, `L`, `W`, `#`, `@daily`).
+    /// A line that never comes ("31 February") is refused here, not found out at night.
+    pub fn cron(line: &str, zone_name: &str) -> Result<Self, String> {
+        let zone = jiff::tz::TimeZone::get(zone_name)
+            .map_err(|_| format!("`{zone_name}` is no time zone; write it like Europe/Berlin or UTC"))?;
+        let pattern: croner::Cron =
+            line.parse().map_err(|why| format!("`{line}` is no cron line: {why}"))?;
+        let cron = Cron { line: line.to_owned(), zone_name: zone_name.to_owned(), pattern, zone };
+        // Any year will do: the Gregorian calendar repeats, and croner looks far enough ahead.
+        cron.after(Timestamp::from_secs(1_750_000_000))
+            .ok_or_else(|| format!("`{line}` never comes: no such day exists"))?;
+        Ok(Self::Cron(Box::new(cron)))
+    }
+
+    /// The first moment strictly after `last`.
+    pub fn after(&self, last: Timestamp) -> Timestamp {
+        match self {
+            Self::Every(length) => last + *length,
+            Self::Cron(cron) => cron.after(last).unwrap_or(Timestamp::NEVER),
+        }
+    }
+
+    /// A length that stands for one period: the interval, or the distance of the next two moments.
+    pub fn period(&self, around: Timestamp) -> Duration {
+        let next = self.after(around);
+        match self {
+            Self::Every(length) => *length,
+            Self::Cron(_) => self.after(next).since(next),
+        }
+    }
+}
+
+impl Cron {
+    fn after(&self, last: Timestamp) -> Option<Timestamp> {
+        let from = last.to_jiff().to_zoned(self.zone.clone());
+        let next = self.pattern.find_next_occurrence(&from, false).ok()?;
+        Some(Timestamp::from_millis(next.timestamp().as_millisecond()))
+    }
+}
+
+/// The grid of one monitor. It depends on nothing but its number and interval, so that every node and every
+/// restart goes on with the same one, and thousands of monitors are spread over the interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    interval_ms: i64,
+    anchor_ms: i64,
+}
+
+impl Grid {
+    pub fn new(monitor: i64, interval: Duration) -> Self {
+        let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
+        // SplitMix64's finisher: neighbouring numbers land far apart.
+        let mut mixed = (monitor as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        Self { interval_ms, anchor_ms: (mixed % interval_ms as u64) as i64 }
+    }
+
+    /// The number of the slot that `moment` lies in.
+    pub const fn slot(self, moment: Timestamp) -> i64 {
+        (moment.as_millis() - self.anchor_ms).div_euclid(self.interval_ms)
+    }
+
+    /// When a slot begins.
+    pub const fn start(self, slot: i64) -> Timestamp {
+        Timestamp::from_millis(slot * self.interval_ms + self.anchor_ms)
+    }
+
+    /// The first slot that begins after `moment`.
+    pub const fn next(self, moment: Timestamp) -> i64 {
+        self.slot(moment) + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(line: &str, zone: &str, after: &str) -> String {
+        Schedule::cron(line, zone).unwrap().after(after.parse().unwrap()).to_string()
+    }
+
+    #[test]
+    fn cron_speaks_the_zone_of_the_person() {
+        assert_eq!(next("0 3 * * *", "Europe/Berlin", "2026-01-10T12:00:00Z"), "2026-01-11T02:00:00.000Z");
+        assert_eq!(next("0 3 * * *", "Europe/Berlin", "2026-07-10T12:00:00Z"), "2026-07-11T01:00:00.000Z");
+    }
+
+    #[test]
+    fn the_expected_moment_is_strictly_after_the_last_one() {
+        assert_eq!(next("51 22 * * *", "UTC", "2026-01-10T22:51:00Z"), "2026-01-11T22:51:00.000Z");
+    }
+
+    #[test]
+    fn a_day_that_never_comes_is_refused() {
+        assert!(Schedule::cron("0 0 31 2 *", "UTC").unwrap_err().contains("never comes"));
+        assert!(Schedule::cron("61 * * * *", "UTC").unwrap_err().contains("is no cron line"));
+        assert!(Schedule::cron("0 0 * * *", "Mars/Olympus").unwrap_err().contains("is no time zone"));
+    }
+
+    #[test]
+    fn slots_tile_time() {
+        let grid = Grid::new(7, Duration::from_secs(60));
+        let moment = Timestamp::from_secs(1_750_000_000);
+        let slot = grid.slot(moment);
+        assert!(grid.start(slot) <= moment && moment < grid.start(slot + 1));
+        assert_eq!(grid.start(slot + 1).since(grid.start(slot)), Duration::from_secs(60));
+        assert_eq!(grid.next(grid.start(slot)), slot + 1);
+    }
+
+    #[test]
+    fn monitors_are_spread_over_the_interval() {
+        let mut tenths = [0; 10];
+        for monitor in 0..1000 {
+            let start = Grid::new(monitor, Duration::from_secs(60)).start(0).as_millis();
+            tenths[(start / 6000) as usize] += 1;
+        }
+        assert!(tenths.iter().all(|&n| n > 60), "{tenths:?}");
+    }
+}

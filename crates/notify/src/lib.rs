@@ -1,0 +1,1 @@
+//! Tells people. One file per channel; what composing is stands here, and one file sends.

@@ -1,0 +1,1 @@
+//! Asks the world. One file per kind; what asking is stands here.

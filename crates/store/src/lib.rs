@@ -1,0 +1,1 @@
+//! Remembers: SQLite and PostgreSQL, one set of statements.
