@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Expectation;
+use crate::schedule::Schedule;
 use crate::state::{Heard, OpenIncident, Run, Warned};
 use crate::{Policy, Reason, Slug, Span, State, Timestamp, Verdict};
 
@@ -165,6 +166,7 @@ pub struct Notice {
 /// clock leapt, and a leap is an event of its own.
 pub fn decide(policy: &Policy, state: &State, event: Event, now: Timestamp) -> Decision {
     let mut turn = Turn { policy, now, state: state.clone(), transition: None, notices: Vec::new() };
+    let is_last = event == Event::Deleted;
     match event {
         Event::Observed(seen) => turn.observed(seen),
         Event::Pinged(ping) => turn.pinged(ping),
@@ -173,11 +175,11 @@ pub fn decide(policy: &Policy, state: &State, event: Event, now: Timestamp) -> D
         Event::ClockMoved { by_ms } => turn.clock_moved(by_ms),
         Event::Acknowledged => turn.acknowledged(),
         Event::Paused => turn.paused(),
-        Event::Resumed => turn.state.paused = false,
+        Event::Resumed => turn.resumed(),
         Event::Changed => turn.changed(),
         Event::Deleted => turn.stop_looking(Reason::new("deleted", "Deleted: nobody looks any more")),
     }
-    let wake_at = wake_at(policy, &turn.state);
+    let wake_at = if is_last { None } else { wake_at(policy, &turn.state) };
     Decision { state: turn.state, transition: turn.transition, notices: turn.notices, wake_at }
 }
 
@@ -200,21 +202,42 @@ pub fn deadline(policy: &Policy, state: &State) -> Option<(Timestamp, Reason)> {
     if state.paused || state.verdict == Verdict::Down {
         return None;
     }
+    let longest = expectation.max_run.unwrap_or(expectation.grace);
     let finish = heard.started.map(|started| {
-        let longest = expectation.max_run.unwrap_or(expectation.grace);
         (started + longest, Reason::new("overrun", format!("Started, but not finished within {}", Span(longest))))
     });
     let ping = heard.finished.map(|finished| {
-        let expected = expectation.schedule.after(finished);
-        (expected + expectation.grace, Reason::new("silent", format!("No ping: expected {}", minute(expected))))
+        let expected = expected(&expectation.schedule, finished);
+        // A start breaks the silence, but starting again and again does not put off the end for ever.
+        let patience = if finish.is_some() { expectation.grace + longest } else { expectation.grace };
+        (expected + patience, Reason::new("silent", format!("No ping: expected {}", minute(expected))))
     });
     let (moment, reason) = [finish, ping].into_iter().flatten().min_by_key(|(moment, _)| *moment)?;
     Some((heard.excused_until.map_or(moment, |excused| moment.max(excused)), reason))
 }
 
+/// Senders' clocks differ from ours: a ping this much before its moment is the one that was awaited.
+const EARLY: Duration = Duration::from_secs(60);
+
+/// When a heartbeat is expected after one that finished at `finished`.
+fn expected(schedule: &Schedule, finished: Timestamp) -> Timestamp {
+    let next = schedule.after(finished);
+    match schedule {
+        Schedule::Every(_) => next,
+        Schedule::Cron(_) => {
+            let following = schedule.after(next);
+            let early = EARLY.min(following.since(next) / 10);
+            if next.since(finished) <= early { following } else { next }
+        }
+    }
+}
+
 fn minute(moment: Timestamp) -> String {
     moment.to_jiff().strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
+
+/// So many certificates of one monitor are told apart.
+const MOST_CERTIFICATES: usize = 8;
 
 /// One call of [`decide`] while it happens.
 struct Turn<'a> {
@@ -233,7 +256,8 @@ impl Turn<'_> {
         if let (Some(expires_at), Sight::Ok | Sight::Slow(_)) = (seen.expires_at, &seen.sight) {
             self.warn_of_expiry(expires_at);
         }
-        let at = seen.asked_at;
+        // Asked before a clock went back, it would stand in the way of all that is asked from now on.
+        let at = seen.asked_at.min(self.now);
         match seen.sight {
             Sight::Local(reason) | Sight::Missed(reason) => self.could_not_look(at, reason),
             Sight::Fail(reason) => self.failed(at, reason),
@@ -371,14 +395,32 @@ impl Turn<'_> {
         }
     }
 
+    fn resumed(&mut self) {
+        if self.state.paused {
+            self.state.paused = false;
+            self.expect_anew();
+        }
+    }
+
     fn changed(&mut self) {
         self.state.rev = self.policy.rev;
         self.forget_counters();
+        // By the new settings it may have been silent for too long already, and could not know.
+        if deadline(self.policy, &self.state).is_some_and(|(moment, _)| moment <= self.now) {
+            self.expect_anew();
+        }
         let (every, now) = (self.policy.remind_every, self.now);
         if let Some(incident) = &mut self.state.incident
             && !incident.acknowledged
         {
             incident.remind_at = every.map(|every| incident.remind_at.map_or(now + every, |due| due.min(now + every)));
+        }
+    }
+
+    /// Silence so far is forgiven: the next ping is the one that is expected after now.
+    fn expect_anew(&mut self) {
+        if let (Some(Expectation { schedule, grace, .. }), Some(heard)) = (&self.policy.heartbeat, &mut self.state.heard) {
+            heard.excuse(schedule.after(self.now) + *grace);
         }
     }
 
@@ -425,38 +467,42 @@ impl Turn<'_> {
     }
 
     fn pinged(&mut self, ping: Ping) {
+        if ping.signal == Signal::Log {
+            return;
+        }
+        let at = ping.at.min(self.now);
         let heard = self.state.heard.get_or_insert_with(Heard::default);
         match ping.signal {
             Signal::Log => {}
-            Signal::Start => heard.started = Some(ping.at),
+            Signal::Start => heard.started = Some(at),
             Signal::Success => {
-                *heard = Heard { finished: Some(ping.at), ..Heard::default() };
+                *heard = Heard { finished: Some(at), ..Heard::default() };
                 if !self.state.paused && self.state.verdict != Verdict::Up {
-                    self.go_up(ping.at, Reason::new("pinged", "It called in"));
+                    self.go_up(at, Reason::new("pinged", "It called in"));
                 }
             }
             Signal::Fail(reason) => {
-                *heard = Heard { finished: Some(ping.at), ..Heard::default() };
+                *heard = Heard { finished: Some(at), ..Heard::default() };
                 if !self.state.paused && self.state.incident.is_none() {
-                    self.go_down(ping.at, reason);
+                    self.go_down(at, reason);
                 }
             }
         }
     }
 
-    /// Deadlines that fell while nobody listened get another chance: whoever called in vain may call again.
+    /// Whoever was to call while nobody listened may have called in vain, and gets another chance.
     fn returned(&mut self, away_since: Timestamp) {
         let Some(Expectation { schedule, grace, .. }) = &self.policy.heartbeat else { return };
         let Some((moment, _)) = deadline(self.policy, &self.state) else { return };
-        if moment >= away_since && moment <= self.now {
-            let chance = self.now + (*grace).min(schedule.period(self.now));
-            if let Some(heard) = &mut self.state.heard {
-                heard.excused_until = Some(chance);
-            }
+        let Some(heard) = &mut self.state.heard else { return };
+        let awaited_from = heard.started.or(heard.finished.map(|finished| expected(schedule, finished) - EARLY));
+        if moment >= away_since && awaited_from.is_some_and(|from| from <= self.now) {
+            heard.excuse(self.now + (*grace).min(schedule.period(self.now)));
         }
     }
 
     fn clock_moved(&mut self, by_ms: i64) {
+        let waiting = deadline(self.policy, &self.state).map(|(moment, _)| moment.shifted(by_ms));
         let state = &mut self.state;
         for run in [&mut state.failing, &mut state.passing, &mut state.slow, &mut state.blind].into_iter().flatten() {
             run.since = run.since.shifted(by_ms);
@@ -469,22 +515,34 @@ impl Turn<'_> {
             for moment in [&mut heard.started, &mut heard.finished, &mut heard.excused_until].into_iter().flatten() {
                 *moment = moment.shifted(by_ms);
             }
+            // Cron goes by the clock on the wall, which now shows another day: whichever is later, the wait that
+            // was left or the moment that the clock brings next.
+            if let (Some(waiting), Some(Expectation { schedule: schedule @ Schedule::Cron(_), grace, .. })) =
+                (waiting, &self.policy.heartbeat)
+            {
+                let next = schedule.after(self.now - *grace) + *grace;
+                heard.excuse(if heard.started.is_some() { waiting } else { waiting.max(next) });
+            }
         }
     }
 
     fn warn_of_expiry(&mut self, expires_at: Timestamp) {
         const DAY_MS: i64 = 86_400_000;
         let left_ms = expires_at.as_millis() - self.now.as_millis();
-        let Some(days) = self.policy.expiry_days.iter().copied().filter(|&days| left_ms <= i64::from(days) * DAY_MS).min()
-        else {
-            self.state.warned = None;
-            return;
-        };
-        let known = self.state.warned.is_some_and(|warned| warned.expires_at == expires_at && warned.days <= days);
-        if known || left_ms <= 0 {
-            return;
+        let reached = self.policy.expiry_days.iter().copied().filter(|&days| left_ms <= i64::from(days) * DAY_MS).min();
+        let Some(days) = reached.filter(|_| left_ms > 0) else { return };
+        // Several are remembered: a name may be served by machines whose certificates differ.
+        let warned = &mut self.state.warned;
+        match warned.iter_mut().find(|warned| warned.expires_at == expires_at) {
+            Some(known) if known.days <= days => return,
+            Some(known) => known.days = days,
+            None => {
+                if warned.len() == MOST_CERTIFICATES {
+                    warned.remove(0);
+                }
+                warned.push(Warned { expires_at, days });
+            }
         }
-        self.state.warned = Some(Warned { expires_at, days });
         let left = left_ms / DAY_MS;
         let length = match left {
             0 => "less than a day".to_owned(),
@@ -532,6 +590,13 @@ fn continued(run: Option<Run>, at: Timestamp, reason: Reason, longest_pause: Dur
             Run { count: run.count + 1, last: at, reason: Some(reason), since: run.since }
         }
         _ => Run { count: 1, since: at, last: at, reason: Some(reason) },
+    }
+}
+
+impl Heard {
+    /// Silence is not judged before `moment`.
+    fn excuse(&mut self, moment: Timestamp) {
+        self.excused_until = Some(self.excused_until.map_or(moment, |excused| excused.max(moment)));
     }
 }
 

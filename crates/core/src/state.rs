@@ -70,9 +70,9 @@ pub struct State {
     /// People were told that the monitor is degraded, and these channels heard it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_degraded: Option<Vec<Slug>>,
-    /// The certificate people were warned of last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warned: Option<Warned>,
+    /// The certificates people were warned of, the latest last; a handful.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warned: Vec<Warned>,
     /// What a heartbeat heard last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<Heard>,
@@ -150,7 +150,7 @@ impl State {
             blind: None,
             incident: None,
             told_degraded: None,
-            warned: None,
+            warned: Vec::new(),
             heard: None,
         }
     }

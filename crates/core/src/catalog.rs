@@ -1,1 +1,0 @@
-//! From a kind's schema: form fields, manual, redaction.

@@ -1,0 +1,8 @@
+//! Probes against a zoo of servers that misbehave, all on loopback.
+
+mod dialing;
+mod ping;
+mod proxies;
+mod targets;
+mod tcp;
+mod tls;

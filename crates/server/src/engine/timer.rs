@@ -1,0 +1,184 @@
+//! What is due when. One task holds the due moments of all monitors; each look is a task of its own,
+//! bounded by a semaphore and the monitor's timeout.
+//!
+//! A monitor has at most one look under way: its next one is ordered by the engine once the last was decided.
+//! So a slow target delays nobody else, and a stuck store slows probing instead of filling memory.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{Semaphore, mpsc};
+use watchbell_core::{Finding, Reason, Timestamp};
+use watchbell_net::Net;
+use watchbell_probe::{Ask, Reuse};
+
+use super::intake::{Arrival, Intake};
+use crate::clock::Clock;
+use crate::live::Fixed;
+use crate::telemetry::Own;
+
+/// A probe that does not keep its own deadline is cut off so long after it.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// What the engine orders of the timer.
+pub(super) enum Order {
+    /// Look at this monitor, first at `at`. Replaces what was known of it.
+    Watch { fixed: Arc<Fixed>, at: Timestamp },
+    /// The last look was decided; the next one is due at `at`.
+    Next { monitor: i64, at: Timestamp },
+    Forget { monitor: i64 },
+    /// The wall clock leapt; all waiting goes on unchanged.
+    Shift { by_ms: i64 },
+}
+
+/// The way to the timer's task.
+#[derive(Clone)]
+pub(super) struct Timer(mpsc::UnboundedSender<Order>);
+
+impl Timer {
+    pub(super) fn order(&self, order: Order) {
+        // The timer ends only when the whole engine does.
+        let _ = self.0.send(order);
+    }
+}
+
+/// What a look needs besides its monitor.
+pub(super) struct Looker {
+    pub clock: Arc<Clock>,
+    pub net: Net,
+    pub reuse: Reuse,
+    pub intake: Intake,
+    pub permits: Arc<Semaphore>,
+    pub own: Arc<Own>,
+}
+
+/// Starts the timer's task. It ends when the last [`Timer`] is gone.
+pub(super) fn start(looker: Arc<Looker>) -> Timer {
+    let (orders, inbox) = mpsc::unbounded_channel();
+    tokio::spawn(run(looker, inbox));
+    Timer(orders)
+}
+
+#[derive(Default)]
+struct Due {
+    monitors: HashMap<i64, Entry>,
+    /// Soonest first. An entry whose number is old has been replaced and is skipped.
+    heap: BinaryHeap<Reverse<(Timestamp, i64, u64)>>,
+    number: u64,
+}
+
+struct Entry {
+    fixed: Arc<Fixed>,
+    number: u64,
+}
+
+async fn run(looker: Arc<Looker>, mut inbox: mpsc::UnboundedReceiver<Order>) {
+    let mut due = Due::default();
+    let mut orders = Vec::new();
+    loop {
+        let now = looker.clock.now();
+        while let Some((at, fixed)) = due.pop(now) {
+            tokio::spawn(look(Arc::clone(&looker), fixed, at));
+        }
+        let wait = due.soonest().map_or(Duration::from_secs(3600), |at| at.since(now));
+        tokio::select! {
+            biased;
+            received = inbox.recv_many(&mut orders, 4096) => {
+                if received == 0 {
+                    return;
+                }
+                for order in orders.drain(..) {
+                    due.take(order);
+                }
+            }
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+impl Due {
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Watch { fixed, at } => {
+                let monitor = fixed.id;
+                self.monitors.insert(monitor, Entry { fixed, number: 0 });
+                self.push(monitor, at);
+            }
+            Order::Next { monitor, at } => self.push(monitor, at),
+            Order::Forget { monitor } => {
+                self.monitors.remove(&monitor);
+            }
+            Order::Shift { by_ms } => {
+                let shifted = self.heap.drain().map(|Reverse((at, monitor, number))| {
+                    Reverse((at.shifted(by_ms), monitor, number))
+                });
+                self.heap = shifted.collect();
+            }
+        }
+    }
+
+    fn push(&mut self, monitor: i64, at: Timestamp) {
+        if let Some(entry) = self.monitors.get_mut(&monitor) {
+            self.number += 1;
+            entry.number = self.number;
+            self.heap.push(Reverse((at, monitor, self.number)));
+        }
+    }
+
+    fn pop(&mut self, now: Timestamp) -> Option<(Timestamp, Arc<Fixed>)> {
+        while let Some(&Reverse((at, monitor, number))) = self.heap.peek() {
+            if at > now {
+                return None;
+            }
+            self.heap.pop();
+            if let Some(entry) = self.monitors.get(&monitor).filter(|entry| entry.number == number) {
+                return Some((at, Arc::clone(&entry.fixed)));
+            }
+        }
+        None
+    }
+
+    fn soonest(&self) -> Option<Timestamp> {
+        self.heap.peek().map(|Reverse((at, ..))| *at)
+    }
+}
+
+/// One look, from its turn to the intake.
+async fn look(looker: Arc<Looker>, fixed: Arc<Fixed>, due_at: Timestamp) {
+    let Ok(permit) = looker.permits.acquire().await else { return };
+    let asked_at = looker.clock.now();
+    let late = asked_at.since(due_at);
+    looker.own.began(late);
+    let finding = if late > fixed.policy.interval {
+        looker.own.missed.fetch_add(1, Ordering::Relaxed);
+        None
+    } else {
+        Some(ask(&looker, &fixed, asked_at).await)
+    };
+    drop(permit);
+    looker.intake.send(Arrival::Looked { monitor: fixed.id, rev: fixed.rev, asked_at, finding, reply: None }).await;
+}
+
+/// Asks, whatever the probe does: a panic or a missed deadline is a finding too.
+pub(super) async fn ask(looker: &Looker, fixed: &Fixed, asked_at: Timestamp) -> Finding {
+    let Some(probe) = &fixed.spec.probe else {
+        return Finding::local(Reason::new("settings", "There is nothing to ask"), Duration::ZERO);
+    };
+    let timeout = fixed.policy.timeout;
+    let deadline = Clock::deadline(timeout);
+    looker.own.in_flight.fetch_add(1, Ordering::Relaxed);
+    let ask = Ask { net: &looker.net, deadline, now: asked_at, reuse: &looker.reuse, monitor: fixed.id };
+    let asking = AssertUnwindSafe(probe.ask(&ask)).catch_unwind();
+    let finding = match tokio::time::timeout_at(deadline + PATIENCE, asking).await {
+        Ok(Ok(finding)) => finding,
+        Ok(Err(_)) => Finding::local(Reason::new("panic", "The check itself failed; this is our fault"), Duration::ZERO),
+        Err(_) => Finding::fail(Reason::new("timeout", format!("Timed out after {}", watchbell_core::Span(timeout))), timeout),
+    };
+    looker.own.in_flight.fetch_sub(1, Ordering::Relaxed);
+    finding
+}

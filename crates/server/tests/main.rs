@@ -1,0 +1,8 @@
+//! The whole product, from outside: the real binary with real servers around it, and a real browser.
+
+mod command_line;
+mod configuration;
+mod ledger;
+mod promises;
+mod support;
+mod whole_path;

@@ -1,0 +1,139 @@
+//! The store about itself: that we were there, copies, sizes, and what is thrown away when it is old.
+
+use std::path::Path;
+use std::time::Duration;
+
+use watchbell_core::Timestamp;
+
+use crate::db::Db;
+use crate::folder::refusal;
+use crate::statement::{Query, Step, statements};
+use crate::value::{Row, values};
+use crate::{Store, StoreError};
+
+const HOUR: i64 = 3_600_000;
+
+statements! {
+    CLUSTER_ID = "SELECT value FROM meta WHERE key = 'cluster_id'";
+    ALIVE_AT = "SELECT value FROM meta WHERE key = 'alive_at'";
+    ALIVE = "INSERT INTO meta (key, value) VALUES ('alive_at', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    COUNTS = "SELECT (SELECT COUNT(*) FROM monitor WHERE deleted_at IS NULL), (SELECT COUNT(*) FROM incident),
+                (SELECT COUNT(*) FROM delivery), (SELECT COUNT(*) FROM result_log), (SELECT MIN(from_at) FROM result_log)";
+    DROP_SESSIONS = "DELETE FROM session WHERE expires_at <= $1";
+    DROP_TOKENS = "DELETE FROM api_token WHERE expires_at <= $1";
+    DROP_ATTEMPTS = "DELETE FROM attempt WHERE delivery_id IN
+                       (SELECT id FROM delivery WHERE done_at < $1 AND state IN ('done', 'cancelled', 'dead'))";
+    DROP_DELIVERIES = "DELETE FROM delivery WHERE done_at < $1 AND state IN ('done', 'cancelled', 'dead')";
+    DROP_AUDIT = "DELETE FROM audit WHERE at < $1";
+    DROP_GAPS = "DELETE FROM gap WHERE to_at < $1";
+    DROP_EVIDENCE = "DELETE FROM evidence WHERE monitor_id IN (SELECT id FROM monitor WHERE deleted_at IS NOT NULL)";
+}
+
+/// How big it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// On the disk, journal included.
+    pub bytes: u64,
+    pub monitors: u64,
+    pub incidents: u64,
+    pub deliveries: u64,
+    /// Commits whose results are not put away yet.
+    pub log_rows: u64,
+    pub oldest_result: Option<Timestamp>,
+}
+
+/// How long things are kept once they are over. Transitions and incidents are kept for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// With their tries.
+    pub deliveries: Duration,
+    pub audit: Duration,
+    pub gaps: Duration,
+}
+
+impl Store {
+    /// Says that we are there; after a restart it tells how long nobody was.
+    pub async fn alive(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.db.write_one(&ALIVE, values![now.as_millis().to_string()]).await.map(drop)
+    }
+
+    /// Writes a complete copy to a file that must not exist yet, while work goes on.
+    pub async fn backup_to(&self, path: &Path) -> Result<(), StoreError> {
+        let Db::Lite(lite) = &self.db else {
+            return Err(StoreError::Unsupported(
+                "a backup of PostgreSQL is made with its own tool: pg_dump --format=custom --file=FILE URL".into(),
+            ));
+        };
+        let shown = path.display();
+        match path.try_exists() {
+            Ok(false) => {}
+            Ok(true) => return Err(StoreError::Folder(format!("`{shown}` exists; name a new file for the backup"))),
+            Err(error) => return Err(refusal(path, &error)),
+        }
+        let Some(target) = path.to_str().map(str::to_owned) else {
+            return Err(StoreError::Folder(format!("`{shown}` is not UTF-8; name another file for the backup")));
+        };
+        lite.with_reader(move |connection| connection.execute("VACUUM INTO ?1", [target]).map(drop)).await.map_err(
+            |error| match error {
+                StoreError::Full(_) => {
+                    StoreError::Full(format!("there is no room for the backup `{shown}`; free some space"))
+                }
+                error => StoreError::Folder(format!("the backup `{shown}` could not be written: {error}")),
+            },
+        )
+    }
+
+    pub async fn stats(&self) -> Result<Stats, StoreError> {
+        let row = self.db.read_one(&COUNTS, Vec::new()).await?;
+        let mut row = row.ok_or_else(|| StoreError::Other("counting gave no row".into()))?.columns();
+        let blocks_since = self.block_hours().await?.map(|(oldest, _)| Timestamp::from_millis(oldest * HOUR));
+        Ok(Stats {
+            monitors: row.u64()?,
+            incidents: row.u64()?,
+            deliveries: row.u64()?,
+            log_rows: row.u64()?,
+            oldest_result: row.maybe_moment()?.into_iter().chain(blocks_since).min(),
+            bytes: match &self.db {
+                Db::Lite(lite) => lite.bytes(),
+                Db::Pg(pg) => pg.bytes().await?,
+            },
+        })
+    }
+
+    /// Throws away what is over and old, and lets the database look after itself. Gives the number of rows.
+    pub async fn tidy(&self, now: Timestamp, keep: &Keep) -> Result<u64, StoreError> {
+        let done = self
+            .db
+            .write(vec![
+                Step::any(&DROP_SESSIONS, values![now]),
+                Step::any(&DROP_TOKENS, values![now]),
+                Step::any(&DROP_ATTEMPTS, values![now - keep.deliveries]),
+                Step::any(&DROP_DELIVERIES, values![now - keep.deliveries]),
+                Step::any(&DROP_AUDIT, values![now - keep.audit]),
+                Step::any(&DROP_GAPS, values![now - keep.gaps]),
+                Step::any(&DROP_EVIDENCE, Vec::new()),
+            ])
+            .await?;
+        if let Db::Lite(lite) = &self.db {
+            lite.with_writer(|connection| connection.execute_batch("PRAGMA optimize;")).await?;
+        }
+        Ok(done.iter().map(|done| done.count).sum())
+    }
+}
+
+pub(crate) async fn cluster_id(db: &Db) -> Result<String, StoreError> {
+    let row = db.read_one(&CLUSTER_ID, Vec::new()).await?;
+    row.ok_or_else(|| StoreError::Unreadable("the database has no cluster id; restore a backup".into()))?
+        .columns()
+        .text()
+}
+
+pub(crate) fn alive_at() -> Query {
+    Query { statement: &ALIVE_AT, values: Vec::new() }
+}
+
+pub(crate) fn read_alive_at(row: Row) -> Result<Timestamp, StoreError> {
+    let text = row.columns().text()?;
+    let millis = text.parse().map_err(|_| StoreError::Unreadable(format!("`{text}` is no moment we were alive at")))?;
+    Ok(Timestamp::from_millis(millis))
+}
