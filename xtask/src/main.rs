@@ -41,8 +41,8 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "bench",
-        arguments: "[--monitors N] [--seconds N]",
-        does: "figures of the release binary on this machine: start, memory, checks and heartbeats per second",
+        arguments: "[--quick]",
+        does: "figures of the release binary on this machine, as docs/performance.md shows them",
         run: bench::bench,
     },
     Command {

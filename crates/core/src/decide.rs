@@ -210,7 +210,13 @@ pub fn deadline(policy: &Policy, state: &State) -> Option<(Timestamp, Reason)> {
         let expected = expected(&expectation.schedule, finished);
         // A start breaks the silence, but starting again and again does not put off the end for ever.
         let patience = if finish.is_some() { expectation.grace + longest } else { expectation.grace };
-        (expected + patience, Reason::new("silent", format!("No ping: expected {}", minute(expected))))
+        let moment = expected + patience;
+        let said = if heard.excused_until > Some(moment) {
+            format!("No ping since {}", minute(finished))
+        } else {
+            format!("No ping: expected {}", minute(expected))
+        };
+        (moment, Reason::new("silent", said))
     });
     let (moment, reason) = [finish, ping].into_iter().flatten().min_by_key(|(moment, _)| *moment)?;
     Some((heard.excused_until.map_or(moment, |excused| moment.max(excused)), reason))

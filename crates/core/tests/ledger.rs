@@ -250,7 +250,7 @@ impl Ledger {
         let (name, was_due) = match step.event {
             Event::ClockMoved { by_ms } => ("I22: a leaping clock", due_already(step.policy, step.now.shifted(-by_ms))),
             Event::Returned { away_since } => ("I23: a restart", due_already(step.policy, away_since.shifted(-1))),
-            Event::Resumed => ("I10: the end of a pause", false),
+            Event::Resumed => ("I10: the end of a pause", !step.before.paused),
             Event::Changed => ("I11: a changed setting", false),
             Event::Acknowledged => ("I21: an acknowledgement", true),
             _ => return Ok(()),

@@ -96,8 +96,8 @@ impl Machine {
             Act::Returned { away_ms } => at.shifted(-away_ms),
             _ => at,
         };
-        while let Some(wakes) = self.wakes().filter(|wakes| *wakes < asleep_from) {
-            self.boot = self.boot.max(wakes);
+        while let Some(wakes) = self.wakes().map(|wakes| wakes.max(self.boot)).filter(|wakes| *wakes < asleep_from) {
+            self.boot = wakes;
             happened.push(self.happen(Event::Woken, None)?);
         }
         self.boot = at;

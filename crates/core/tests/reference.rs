@@ -14,7 +14,8 @@ use crate::ledger::Step;
 
 /// Everything that happened, oldest first. All moments but `wall` are the stopwatch's.
 pub(crate) struct Reference {
-    policy: Policy,
+    /// The first settings; later ones are in the past.
+    first: Policy,
     notify: Vec<Slug>,
     made: Timestamp,
     past: Vec<Memory>,
@@ -77,7 +78,7 @@ struct Streak {
 
 impl Reference {
     pub(crate) fn new(policy: Policy, notify: Vec<Slug>, made: Timestamp) -> Self {
-        Self { policy, notify, made, past: Vec::new() }
+        Self { first: policy, notify, made, past: Vec::new() }
     }
 
     pub(crate) fn notify(&mut self, channels: &[Slug]) {
@@ -139,33 +140,29 @@ impl Reference {
     fn happen(&mut self, event: &Event, boot: Timestamp, now: Timestamp, policy: &Policy) {
         let leap_ms = now.as_millis() - boot.as_millis();
         let by_boot = |stamp: Timestamp| stamp.min(now).shifted(-leap_ms);
+        let paused = self.is_paused();
         let mut turn = Turn { past: self, boot, now, leap_ms };
         match event {
-            Event::Observed(seen) => {
-                if !turn.past.is_paused() && seen.rev == turn.past.policy.rev {
-                    turn.seen(by_boot(seen.asked_at), &seen.sight, seen.expires_at);
-                }
+            Event::Observed(seen) if !paused && seen.rev == turn.past.policy().rev => {
+                turn.seen(by_boot(seen.asked_at), &seen.sight, seen.expires_at);
             }
+            Event::Observed(_) => {}
             Event::Pinged(ping) => turn.pinged(by_boot(ping.at), &ping.signal),
             Event::Woken => turn.woken(),
             Event::Returned { away_since } => turn.returned(by_boot(*away_since)),
             Event::ClockMoved { by_ms } => turn.clock_moved(*by_ms),
             Event::Acknowledged => turn.note(What::Acknowledged),
-            Event::Paused => {
-                if !turn.past.is_paused() {
-                    turn.stop("paused", "Paused: nobody looks for now");
-                    turn.note(What::Paused);
-                }
+            Event::Paused if !paused => {
+                turn.stop("paused", "Paused: nobody looks for now");
+                turn.note(What::Paused);
             }
+            Event::Resumed if paused => {
+                turn.note(What::Resumed);
+                turn.excuse_until_next();
+            }
+            Event::Paused | Event::Resumed => {}
             Event::Deleted => turn.stop("deleted", "Deleted: nobody looks any more"),
-            Event::Resumed => {
-                if turn.past.is_paused() {
-                    turn.note(What::Resumed);
-                    turn.excuse_until_next();
-                }
-            }
             Event::Changed => {
-                turn.past.policy = policy.clone();
                 turn.note(What::Changed(Box::new(policy.clone())));
                 if turn.past.deadline(leap_ms).is_some_and(|(moment, _)| moment <= boot) {
                     turn.excuse_until_next();
@@ -228,7 +225,8 @@ impl Reference {
     }
 
     fn longest_pause(&self) -> Duration {
-        self.policy.interval.max(self.policy.retry_interval) * 2 + self.policy.timeout
+        let policy = self.policy();
+        policy.interval.max(policy.retry_interval) * 2 + policy.timeout
     }
 
     /// Where rows of results begin anew: a pause, new settings, a new verdict.
@@ -249,17 +247,21 @@ impl Reference {
         told.flat_map(|(_, _, said)| said.to.iter().cloned()).collect()
     }
 
+    fn policy(&self) -> &Policy {
+        self.policy_at(self.past.len())
+    }
+
+    fn policy_at(&self, index: usize) -> &Policy {
+        let changes = self.past[..index].iter().rev();
+        let mut policies = changes.filter_map(|it| if let What::Changed(policy) = &it.what { Some(&**policy) } else { None });
+        policies.next().unwrap_or(&self.first)
+    }
+
     fn reminder_due(&self) -> Option<Timestamp> {
         let (opened, _) = self.incident()?;
         let last = self.told().rev().find(|(_, _, said)| matches!(said.kind, NoticeKind::Down | NoticeKind::Reminder));
         let (told, told_at, _) = last.filter(|(index, ..)| *index > opened)?;
-        let in_force = self.past[..told].iter().rev().find_map(|it| match &it.what {
-            What::Changed(policy) => Some(policy.remind_every),
-            _ => None,
-        });
-        // Before the first change the settings were the first ones, and these are where a change finds them.
-        let every = in_force.unwrap_or(self.first_remind_every());
-        let mut due = every.map(|every| told_at + every);
+        let mut due = self.policy_at(told).remind_every.map(|every| told_at + every);
         for memory in &self.past[told..] {
             if let What::Changed(policy) = &memory.what {
                 let anew = policy.remind_every.map(|every| memory.boot + every);
@@ -270,9 +272,298 @@ impl Reference {
         due.filter(|_| !acknowledged)
     }
 
-    fn first_remind_every(&self) -> Option<Duration> {
-        let changed = self.past.iter().any(|it| matches!(it.what, What::Changed(_)));
-        assert!(!changed || self.first.is_some());
-        self.first.clone().map_or(self.policy.remind_every, |first| first)
+    /// Where in the past the last run of a job ended, and when.
+    fn finished(&self) -> Option<(usize, Timestamp)> {
+        self.past.iter().enumerate().rev().find_map(|(index, it)| match &it.what {
+            What::Pinged { at, signal: Signal::Success | Signal::Fail(_) } => Some((index, *at)),
+            _ => None,
+        })
+    }
+
+    /// When a run began that has not ended.
+    fn started(&self) -> Option<Timestamp> {
+        let from = self.finished().map_or(0, |(index, _)| index);
+        self.past[from..].iter().rev().find_map(|it| match &it.what {
+            What::Pinged { at, signal: Signal::Start } => Some(*at),
+            _ => None,
+        })
+    }
+
+    /// When the next ping is expected, by the stopwatch; cron goes by the wall.
+    fn expected(&self, schedule: &Schedule, leap_ms: i64) -> Option<Timestamp> {
+        let finished = self.finished()?.1.shifted(leap_ms);
+        let next = schedule.after(finished);
+        let moment = if let Schedule::Cron(_) = schedule {
+            let following = schedule.after(next);
+            let tenth = following.since(next) / 10;
+            // A ping up to a minute, or a tenth of the way, before its moment is the ping of that moment.
+            if finished + tenth.min(Duration::from_secs(60)) >= next { following } else { next }
+        } else {
+            next
+        };
+        Some(moment.shifted(-leap_ms))
+    }
+
+    fn deadline(&self, leap_ms: i64) -> Option<(Timestamp, Reason)> {
+        let Expectation { schedule, grace, max_run } = self.policy().heartbeat.as_ref()?;
+        if self.is_paused() || self.verdict() == Verdict::Down {
+            return None;
+        }
+        let longest = max_run.unwrap_or(*grace);
+        let started = self.started();
+        let from = self.finished().map_or(0, |(index, _)| index);
+        let excuses = self.past[from..].iter().filter_map(|it| if let What::Excused { until } = it.what { Some(until) } else { None });
+        let excused = excuses.max();
+        let written = |moment: Timestamp| {
+            let wall = moment.shifted(leap_ms).to_string();
+            format!("{} {} UTC", &wall[..10], &wall[11..19])
+        };
+        let silent = self.expected(schedule, leap_ms).zip(self.finished()).map(|(expected, (_, finished))| {
+            let moment = expected + *grace + if started.is_some() { longest } else { Duration::ZERO };
+            let words = match excused {
+                Some(excused) if excused > moment => format!("No ping since {}", written(finished)),
+                _ => format!("No ping: expected {}", written(expected)),
+            };
+            (moment, Reason::new("silent", words))
+        });
+        let overrun = started.map(|started| {
+            let words = format!("Started, but not finished within {}", watchbell_core::Span(longest));
+            (started + longest, Reason::new("overrun", words))
+        });
+        let (moment, reason) = match (overrun, silent) {
+            (Some(overrun), Some(silent)) => if silent.0 < overrun.0 { silent } else { overrun },
+            (overrun, silent) => overrun.or(silent)?,
+        };
+        Some((excused.map_or(moment, |excused| moment.max(excused)), reason))
+    }
+}
+
+/// One event, while it is being thought about.
+struct Turn<'a> {
+    past: &'a mut Reference,
+    boot: Timestamp,
+    now: Timestamp,
+    leap_ms: i64,
+}
+
+impl Turn<'_> {
+    fn note(&mut self, what: What) {
+        self.past.past.push(Memory { boot: self.boot, what });
+    }
+
+    fn seen(&mut self, asked: Timestamp, sight: &Sight, expires_at: Option<Timestamp>) {
+        let bad = |sight: &Sight| matches!(sight, Sight::Fail(_));
+        let slow = |sight: &Sight| matches!(sight, Sight::Slow(_));
+        let good = |sight: &Sight| matches!(sight, Sight::Ok);
+        let blind = |sight: &Sight| matches!(sight, Sight::Local(_) | Sight::Missed(_));
+        if !bad(sight) && !blind(sight) {
+            self.certificate(expires_at);
+        }
+        self.note(What::Seen { asked, sight: sight.clone() });
+        let policy = self.past.policy().clone();
+        let (from, pause) = (self.past.since_move(), self.past.longest_pause());
+        let verdict = self.past.verdict();
+        match sight {
+            Sight::Local(_) | Sight::Missed(_) => {
+                let from = self.past.after_last(|what| matches!(what, What::Changed(_) | What::Paused));
+                let streak = self.past.streak(from, blind, |sight| !blind(sight), Duration::MAX);
+                let lasts = streak.last.since(streak.first) >= policy.interval * 2;
+                if lasts && verdict != Verdict::Down && verdict != Verdict::Unknown {
+                    self.go(Verdict::Unknown, streak.first, streak.reason.expect("a blind result has a reason"), None);
+                }
+            }
+            Sight::Fail(_) => {
+                let streak = self.past.streak(from, bad, |sight| good(sight) || slow(sight), pause);
+                if verdict != Verdict::Down && streak.count >= policy.failure_threshold {
+                    self.go_down(streak.first, streak.reason.expect("a failure has a reason"));
+                }
+            }
+            Sight::Ok | Sight::Slow(_) => match verdict {
+                Verdict::Pending => self.go_up(asked, Reason::new("answers", "It answers")),
+                Verdict::Down | Verdict::Unknown => {
+                    let streak = self.past.streak(from, |sight| good(sight) || slow(sight), bad, pause);
+                    if streak.count >= policy.success_threshold {
+                        self.go_up(streak.first, Reason::new("recovered", "It answers again"));
+                    }
+                }
+                Verdict::Degraded => {
+                    let streak = self.past.streak(from, good, |sight| bad(sight) || slow(sight), pause);
+                    if streak.count >= policy.success_threshold {
+                        self.go_up(streak.first, Reason::new("quick", "It answers quickly again"));
+                    }
+                }
+                Verdict::Up => {
+                    let streak = self.past.streak(from, slow, |sight| good(sight) || bad(sight), pause);
+                    if streak.count >= policy.slow_threshold {
+                        let reason = streak.reason.expect("slowness has a reason");
+                        self.go(Verdict::Degraded, streak.first, reason.clone(), None);
+                        let since = streak.first.shifted(self.leap_ms);
+                        self.tell_all(NoticeKind::Degraded, "degraded", since, reason, None, None);
+                    }
+                }
+            },
+        }
+    }
+
+    fn certificate(&mut self, expires_at: Option<Timestamp>) {
+        let Some(expires_at) = expires_at else { return };
+        let left = expires_at.since(self.now);
+        if left.is_zero() {
+            return;
+        }
+        let day = Duration::from_secs(86_400);
+        let mut limits = self.past.policy().expiry_days.clone();
+        limits.sort_unstable();
+        let Some(days) = limits.into_iter().find(|days| left <= day * *days) else { return };
+        let said = self.past.past.iter().any(|it| {
+            matches!(it.what, What::Warned { expires_at: other, days: said } if other == expires_at && said <= days)
+        });
+        if said {
+            return;
+        }
+        self.note(What::Warned { expires_at, days });
+        let length = match left.as_secs() / 86_400 {
+            0 => "less than a day".to_owned(),
+            1 => "1 day".to_owned(),
+            n => format!("{n} days"),
+        };
+        let wall = expires_at.to_string();
+        let words = format!("The certificate ends in {length}, on {} {} UTC", &wall[..10], &wall[11..19]);
+        let tag = format!("expiry-{}-{days}", expires_at.as_secs());
+        self.tell_all(NoticeKind::Expiry, &tag, self.now, Reason::new("expiry", words), None, None);
+    }
+
+    fn woken(&mut self) {
+        if self.past.is_paused() {
+            return;
+        }
+        if let Some((moment, reason)) = self.past.deadline(self.leap_ms)
+            && moment <= self.boot
+        {
+            self.go_down(moment, reason);
+        }
+        if self.past.reminder_due().is_some_and(|due| due <= self.boot) {
+            let (opened, incident) = self.past.incident().map(|(index, it)| (index, it.clone())).expect("down");
+            let earlier = self.past.told().filter(|(index, _, said)| *index > opened && said.kind == NoticeKind::Reminder);
+            let number = earlier.count() as u32 + 1;
+            let of = Some((incident.seq, incident.since));
+            let tag = format!("reminder-{number}");
+            self.tell_all(NoticeKind::Reminder, &tag, incident.since, incident.reason, of, Some(number));
+        }
+    }
+
+    fn pinged(&mut self, at: Timestamp, signal: &Signal) {
+        self.note(What::Pinged { at, signal: signal.clone() });
+        if self.past.is_paused() {
+            return;
+        }
+        let verdict = self.past.verdict();
+        match signal {
+            Signal::Success if verdict != Verdict::Up => self.go_up(at, Reason::new("pinged", "It called in")),
+            Signal::Fail(reason) if verdict != Verdict::Down => self.go_down(at, reason.clone()),
+            _ => {}
+        }
+    }
+
+    fn returned(&mut self, away_since: Timestamp) {
+        let Some(Expectation { schedule, grace, .. }) = self.past.policy().heartbeat.clone() else { return };
+        let Some((moment, _)) = self.past.deadline(self.leap_ms) else { return };
+        // From when on a call could have been in vain: a run may end at any time, a ping comes at its moment.
+        let awaited = self.past.started().or_else(|| {
+            self.past.expected(&schedule, self.leap_ms).map(|expected| expected - Duration::from_secs(60))
+        });
+        if away_since <= moment && awaited.is_some_and(|awaited| awaited <= self.boot) {
+            let until = self.boot + grace.min(schedule.period(self.now));
+            self.note(What::Excused { until });
+        }
+    }
+
+    fn clock_moved(&mut self, by_ms: i64) {
+        let waiting = self.past.deadline(self.leap_ms - by_ms);
+        let Some(Expectation { schedule: schedule @ Schedule::Cron(_), grace, .. }) = self.past.policy().heartbeat.clone()
+        else {
+            return;
+        };
+        let Some((waiting, _)) = waiting else { return };
+        let next = (schedule.after(self.now - grace) + grace).shifted(-self.leap_ms);
+        let until = if self.past.started().is_some() { waiting } else { waiting.max(next) };
+        self.note(What::Excused { until });
+    }
+
+    fn excuse_until_next(&mut self) {
+        let heard = self.past.past.iter().any(|it| matches!(&it.what, What::Pinged { signal, .. } if *signal != Signal::Log));
+        if let (true, Some(Expectation { schedule, grace, .. })) = (heard, self.past.policy().heartbeat.clone()) {
+            let until = (schedule.after(self.now) + grace).shifted(-self.leap_ms);
+            self.note(What::Excused { until });
+        }
+    }
+
+    fn stop(&mut self, code: &'static str, words: &str) {
+        let to = self.past.waiting_for_the_end();
+        let incident = self.past.incident().map(|(_, it)| (it.seq, it.since));
+        let reason = Reason::new(code, words);
+        if !matches!(self.past.verdict(), Verdict::Pending | Verdict::Unknown) {
+            self.go(Verdict::Unknown, self.boot, reason.clone(), incident.map(|(seq, _)| seq));
+        }
+        if !to.is_empty() {
+            self.tell(NoticeKind::Closed, "closed", self.now, reason, incident, None, to);
+        }
+    }
+
+    fn go_down(&mut self, since: Timestamp, reason: Reason) {
+        let seq = self.past.moves().count() as u64 + 1;
+        self.go(Verdict::Down, since, reason.clone(), Some(seq));
+        let since = since.shifted(self.leap_ms);
+        self.tell_all(NoticeKind::Down, "down", since, reason, Some((seq, since)), None);
+    }
+
+    fn go_up(&mut self, since: Timestamp, reason: Reason) {
+        let to = self.past.waiting_for_the_end();
+        let incident = self.past.incident().map(|(_, it)| (it.seq, it.since));
+        self.go(Verdict::Up, since, reason.clone(), incident.map(|(seq, _)| seq));
+        if !to.is_empty() {
+            self.tell(NoticeKind::Up, "up", since.shifted(self.leap_ms), reason, incident, None, to);
+        }
+    }
+
+    /// `since` by the stopwatch.
+    fn go(&mut self, new: Verdict, since: Timestamp, reason: Reason, incident: Option<u64>) {
+        let (at, seq) = (self.at(), self.past.moves().count() as u64 + 1);
+        let old = self.past.verdict();
+        self.note(What::Moved(Move { seq, at, since: since.shifted(self.leap_ms), old, new, reason, incident }));
+    }
+
+    fn tell_all(
+        &mut self,
+        kind: NoticeKind,
+        tag: &str,
+        since: Timestamp,
+        reason: Reason,
+        incident: Option<(u64, Timestamp)>,
+        reminder: Option<u32>,
+    ) {
+        let to = self.past.notify.iter().cloned().collect();
+        self.tell(kind, tag, since, reason, incident, reminder, to);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the notice's fields")]
+    fn tell(
+        &mut self,
+        kind: NoticeKind,
+        tag: &str,
+        since: Timestamp,
+        reason: Reason,
+        incident: Option<(u64, Timestamp)>,
+        reminder: Option<u32>,
+        to: BTreeSet<Slug>,
+    ) {
+        let (at, seq) = (self.at(), self.past.moves().count() as u64);
+        self.note(What::Told(Said { kind, seq, tag: tag.to_owned(), at, since, reason, incident, reminder, to }));
+    }
+
+    /// The moment written down: the wall's, but never before one already written down.
+    fn at(&self) -> Timestamp {
+        let latest = self.past.moves().next_back().map_or(self.past.made, |(_, moved)| moved.at);
+        self.now.max(latest)
     }
 }

@@ -25,6 +25,14 @@ pub(crate) async fn connect(
     waiting: &Stopwatch,
     deadline: Instant,
 ) -> Result<(TcpStream, SocketAddr), (Fault, SocketAddr)> {
+    // Almost every target has one address, and needs no race.
+    if let [only] = addresses {
+        let socket = SocketAddr::new(*only, port);
+        return match timeout_at(deadline, connect_one(socket)).await {
+            Ok((_, outcome)) => outcome.map(|stream| (stream, socket)).map_err(|fault| (fault, socket)),
+            Err(_) => Err((too_late(socket, waiting), socket)),
+        };
+    }
     let sockets: Vec<_> = order(addresses).into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
     let mut faults = Vec::new();
     if let Ok(found) = timeout_at(deadline, race(&sockets, &mut faults)).await {
@@ -33,9 +41,13 @@ pub(crate) async fn connect(
         }
     } else {
         let silent = sockets.iter().find(|s| !faults.iter().any(|(_, failed)| failed == *s)).unwrap_or(&sockets[0]);
-        faults.push((fault::timed_out(format_args!("no connection to {silent}"), waiting.elapsed()), *silent));
+        faults.push((too_late(*silent, waiting), *silent));
     }
     Err(most_telling(faults))
+}
+
+fn too_late(socket: SocketAddr, waiting: &Stopwatch) -> Fault {
+    fault::timed_out(format_args!("no connection to {socket}"), waiting.elapsed())
 }
 
 /// IPv4 and IPv6 in turn, IPv4 first: a broken IPv6 is far commoner than a broken IPv4.

@@ -148,17 +148,19 @@ pub fn timed_out(what: impl fmt::Display, waited: Duration) -> Fault {
     Fault::new("timeout", format!("Timed out after {}: {what}", seconds(waited)))
 }
 
-/// A length of time as reasons say it: `5 s`, `1.5 s`, `250 ms`.
+/// A length of time as reasons say it: `5 s`, `1.5 s`, `250 ms`. A deadline is always overrun by a little, and nobody
+/// wants to read "10.003 s".
 pub fn seconds(length: Duration) -> String {
-    let millis = (length.as_micros() + 500) / 1000;
-    // A deadline is always overrun by a little; nobody wants to read "10.003 s".
-    match millis {
-        0..1000 => format!("{millis} ms"),
-        _ => {
-            let tenths = (millis + 50) / 100;
-            if tenths % 10 == 0 { format!("{} s", tenths / 10) } else { format!("{}.{} s", tenths / 10, tenths % 10) }
-        }
+    let millis = length.as_millis();
+    if millis < 10 {
+        return format!("{millis} ms");
     }
+    let tens = (millis + 5) / 10;
+    if tens < 100 {
+        return format!("{} ms", tens * 10);
+    }
+    let tenths = (millis + 50) / 100;
+    if tenths.is_multiple_of(10) { format!("{} s", tenths / 10) } else { format!("{}.{} s", tenths / 10, tenths % 10) }
 }
 
 /// An error and its causes, outermost first, without what a wrapper merely repeats.

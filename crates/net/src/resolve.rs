@@ -121,11 +121,11 @@ async fn ask(dns: &TokioResolver, name: &Name, family: Family) -> Result<Vec<IpA
             let (mut v4, mut v6) = (std::pin::pin!(records(RecordType::A)), std::pin::pin!(records(RecordType::AAAA)));
             let (first, other_in_time) = tokio::select! {
                 first = &mut v4 => {
-                    let patience = if first.is_ok() { OTHER_FAMILY } else { Duration::MAX };
+                    let patience = patience(&first);
                     (first, timeout(patience, v6).await.ok())
                 }
                 first = &mut v6 => {
-                    let patience = if first.is_ok() { OTHER_FAMILY } else { Duration::MAX };
+                    let patience = patience(&first);
                     (first, timeout(patience, v4).await.ok())
                 }
             };
@@ -141,6 +141,11 @@ async fn ask(dns: &TokioResolver, name: &Name, family: Family) -> Result<Vec<IpA
             }
         }
     }
+}
+
+/// How much longer the other family may take.
+fn patience(first: &Result<Vec<IpAddr>, NetError>) -> Duration {
+    if first.as_ref().is_ok_and(|found| !found.is_empty()) { OTHER_FAMILY } else { Duration::MAX }
 }
 
 /// Only an answer that the name has no address is held against the target. Silence and failure of the servers we ask

@@ -50,7 +50,8 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Why a message was not delivered, and whether trying again can help.
+/// Why a message was not delivered, and whether trying again can help. Out of [`crate::Sender::send`], `why` is a
+/// sentence of at most [`LONGEST_TEXT`] characters without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Worth another try: a timeout, an overload, a limit. `after` is what the service asked for.
@@ -95,12 +96,12 @@ pub const LONGEST_TEXT: usize = 300;
 const LONGEST_QUOTE: usize = 160;
 
 impl Refusal {
-    pub fn later(why: impl AsRef<str>) -> Self {
-        Self::Later { after: None, why: clean(why.as_ref(), LONGEST_TEXT - 1) }
+    pub fn later(why: impl Into<String>) -> Self {
+        Self::Later { after: None, why: why.into() }
     }
 
-    pub fn never(why: impl AsRef<str>) -> Self {
-        Self::Never { why: clean(why.as_ref(), LONGEST_TEXT - 1) }
+    pub fn never(why: impl Into<String>) -> Self {
+        Self::Never { why: why.into() }
     }
 
     /// What went wrong, as a sentence for the person who can act.
@@ -139,8 +140,8 @@ impl Answer {
     }
 
     /// Another try, after what `Retry-After` asks for.
-    pub fn later(&self, why: impl AsRef<str>) -> Refusal {
-        Refusal::Later { after: self.retry_after, why: clean(why.as_ref(), LONGEST_TEXT - 1) }
+    pub fn later(&self, why: impl Into<String>) -> Refusal {
+        Refusal::Later { after: self.retry_after, why: why.into() }
     }
 
     fn redirected(&self) -> String {

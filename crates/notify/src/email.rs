@@ -363,7 +363,7 @@ mod tests {
             "Content-Type: text/plain; charset=utf-8\r\n",
             "Content-Type: text/html; charset=utf-8\r\n",
             "\r\nWhy: 502 Bad Gateway\r\n",
-            "Sent to this channel because the monitor names it under notify.",
+            "Sent to ops because the monitor names it under notify.",
             "Open the monitor</a>",
         ] {
             assert!(body.contains(part), "{part} is missing in {body}");

@@ -101,7 +101,7 @@ pub(crate) fn sample() -> Message {
         began: Some(since),
         reminder: Some(1),
         seen: vec![("Status".into(), "502 Bad Gateway".into()), ("Address".into(), "192.0.2.7:443".into())],
-        because: "the monitor names it under notify".into(),
+        because: "ops: the monitor names it under notify".into(),
         link: Some("https://watch.example.org/monitors/shop".into()),
         key: "c1/17/3/ops/down".into(),
         test: false,

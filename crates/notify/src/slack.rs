@@ -304,7 +304,7 @@ mod tests {
                     plain("Incident\n17-3"),
                 ] },
                 { "type": "section", "text": { "type": "mrkdwn", "text": "<https://watch.example.org/monitors/shop|Open the monitor>" } },
-                { "type": "context", "elements": [plain("Sent to this channel because the monitor names it under notify.")] },
+                { "type": "context", "elements": [plain("Sent to ops because the monitor names it under notify.")] },
             ])
         );
         let text = body["text"].as_str().unwrap();

@@ -137,7 +137,7 @@ impl ChannelKind for Telegram {
         match code {
             429 => {
                 let after = body["parameters"]["retry_after"].as_u64().map(Duration::from_secs).or(answer.retry_after);
-                Err(Refusal::Later { after, why: Refusal::later(said).why().to_owned() })
+                Err(Refusal::Later { after, why: said })
             }
             400..=499 => Err(Refusal::never(format!("{said}{}", advice(code)))),
             _ => Err(answer.later(said)),
@@ -257,7 +257,7 @@ mod tests {
              \n<b>Tags</b>: prod, eu\
              \n<b>Incident</b>: 17-3\
              \n\n<a href=\"https://watch.example.org/monitors/shop\">Open the monitor</a>\
-             \n<i>Sent to this channel because the monitor names it under notify.</i>"
+             \n<i>Sent to ops because the monitor names it under notify.</i>"
         );
     }
 

@@ -160,7 +160,7 @@ impl ChannelKind for Webhook {
             headers.push(("webhook-signature".into(), Secret::new(signature(&key, &message.key, &timestamp, &body))));
             headers.push(("webhook-timestamp".into(), Secret::new(timestamp)));
         }
-        let own = self.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+        let own = self.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("content-type") && !is_ours(name));
         headers.extend(own.clone().map(|(name, value)| (name.clone(), value.clone())));
         Call::Http(Request {
             method: self.method.name(),
@@ -226,7 +226,7 @@ fn header_complaint(name: &str, value: &str) -> Option<String> {
     let Ok(parsed) = http::HeaderName::from_bytes(name.as_bytes()) else {
         return Some("This is no header name; it is made of letters, digits and -".into());
     };
-    if is_reserved(&parsed) {
+    if is_ours(name) || is_forbidden(&parsed) {
         return Some("This header is set by Watchbell or by HTTP itself and cannot be changed".into());
     }
     let printable = value.chars().all(|c| c == '\t' || !c.is_control());
@@ -234,26 +234,20 @@ fn header_complaint(name: &str, value: &str) -> Option<String> {
         .then(|| format!("A header's value is one line of at most {LONGEST_HEADER} ASCII characters"))
 }
 
-/// Headers that frame the message, belong to one connection, are ours, or would open a cloud's metadata service.
-pub(crate) fn is_reserved(name: &http::HeaderName) -> bool {
-    let name = name.as_str();
-    let ours = ["idempotency-key", "webhook-id", "webhook-timestamp", "webhook-signature"];
-    let http = [
-        "host",
-        "content-length",
-        "transfer-encoding",
-        "te",
-        "trailer",
-        "connection",
-        "keep-alive",
-        "upgrade",
-        "expect",
-        "proxy-authorization",
-        "proxy-authenticate",
-        "proxy-connection",
-    ];
+/// Headers that say which notice this is, and that it is from here.
+fn is_ours(name: &str) -> bool {
+    ["idempotency-key", "webhook-id", "webhook-timestamp", "webhook-signature"]
+        .iter()
+        .any(|ours| name.eq_ignore_ascii_case(ours))
+}
+
+/// Headers that frame the message, belong to one connection, or would open a cloud's metadata service.
+pub(crate) fn is_forbidden(name: &http::HeaderName) -> bool {
+    let framing = ["host", "content-length", "transfer-encoding", "te", "trailer", "expect"];
+    let connection =
+        ["connection", "keep-alive", "upgrade", "proxy-authorization", "proxy-authenticate", "proxy-connection"];
     let cloud = ["metadata", "metadata-flavor", "x-aws-ec2-metadata-token", "x-aws-ec2-metadata-token-ttl-seconds"];
-    ours.contains(&name) || http.contains(&name) || cloud.contains(&name)
+    [&framing[..], &connection, &cloud].concat().contains(&name.as_str())
 }
 
 #[cfg(test)]
@@ -294,7 +288,7 @@ mod tests {
              \"reason\":\"502 Bad Gateway\",\"code\":\"status\",\"since\":\"2026-03-01T02:30:00.000Z\",\
              \"at\":\"2026-03-01T02:31:10.000Z\",\"began\":null,\"duration_ms\":70000,\"reminder\":null,\
              \"seen\":[{\"name\":\"Status\",\"value\":\"502 Bad Gateway\"},{\"name\":\"Address\",\"value\":\"192.0.2.7:443\"}],\
-             \"link\":\"https://watch.example.org/monitors/shop\",\"because\":\"the monitor names it under notify\",\
+             \"link\":\"https://watch.example.org/monitors/shop\",\"because\":\"ops: the monitor names it under notify\",\
              \"key\":\"c1/17/3/ops/down\",\"test\":false}"
         );
     }

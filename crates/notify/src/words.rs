@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 use watchbell_core::decide::NoticeKind;
 use watchbell_core::finding::clean;
-use watchbell_core::{Message, Timestamp};
+use watchbell_core::{Message, Slug, Timestamp};
 
 /// Names longer than this are cut: a title has to fit a lock screen.
 const LONGEST_NAME: usize = 120;
@@ -75,21 +75,14 @@ pub struct Words {
 
 impl Words {
     pub fn of(message: &Message) -> Self {
-        let because = one_line(&message.because, LONGEST_PHRASE);
         Self {
             tone: tone(message.event),
             title: title(message),
             remark: message.test.then_some("This is a test that somebody asked for. It is about nothing real."),
             facts: facts(message),
             link: message.link.as_deref().and_then(link),
-            because: (!because.is_empty())
-                .then(|| format!("Sent to this channel because {}.", because.trim_end_matches('.'))),
+            because: because(&message.because),
         }
-    }
-
-    /// The reason alone, for one-line channels and previews.
-    pub fn reason(&self) -> Option<&str> {
-        self.facts.iter().find(|(name, _)| name == "Why").map(|(_, value)| value.as_str())
     }
 
     /// Everything as plain text, a line each.
@@ -285,6 +278,16 @@ fn expiry(reason: &str) -> Option<String> {
     Some(one_line(when, LONGEST_NAME))
 }
 
+/// "oncall: the monitor names it under notify" as a sentence.
+fn because(text: &str) -> Option<String> {
+    let text = one_line(text, LONGEST_PHRASE);
+    let (channel, why) = match text.split_once(": ") {
+        Some((channel, why)) if channel.parse::<Slug>().is_ok() => (channel, why),
+        _ => ("this channel", text.as_str()),
+    };
+    (!why.is_empty()).then(|| format!("Sent to {channel} because {}.", why.trim_end_matches('.')))
+}
+
 fn link(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let usable = matches!(url.scheme(), "http" | "https") && url.has_host() && url.as_str().len() <= LONGEST_LINK;
@@ -362,7 +365,7 @@ mod tests {
              \n\
              https://watch.example.org/monitors/shop\n\
              \n\
-             Sent to this channel because the monitor names it under notify.\n"
+             Sent to ops because the monitor names it under notify.\n"
         );
     }
 
@@ -410,6 +413,18 @@ mod tests {
         let text = mrkdwn("<!channel> & *a_b* <https://x|y>");
         assert!(text.starts_with("&lt;!channel&gt; &amp; \u{2060}*"), "{text}");
         assert!(!text.contains(['<', '>']), "{text}");
+    }
+
+    #[test]
+    fn why_a_channel_hears_it_is_a_sentence() {
+        for (given, sentence) in [
+            ("oncall: it was told of the failure", Some("Sent to oncall because it was told of the failure.")),
+            ("shop tells oncall of everything", Some("Sent to this channel because shop tells oncall of everything.")),
+            ("Not a slug: why", Some("Sent to this channel because Not a slug: why.")),
+            ("  ", None),
+        ] {
+            assert_eq!(because(given).as_deref(), sentence);
+        }
     }
 
     #[test]

@@ -88,6 +88,28 @@ async fn what_cannot_be_reached_reveals_nothing() {
 }
 
 #[tokio::test]
+async fn a_secret_that_would_be_cut_in_half_is_masked_first() {
+    for padding in 200..300 {
+        let reply: &'static str = format!("535 {}{CANARY}", "x".repeat(padding)).leak();
+        let sink =
+            sinks::smtp(Mailer { replies: vec![("MAIL", reply)], offers: vec!["AUTH PLAIN"], ..Mailer::default() })
+                .await;
+        let channel = Channel::Email(Email {
+            host: "127.0.0.1".into(),
+            port: Some(sink.port),
+            security: Security::None,
+            user: Some("u".into()),
+            password: Some(Secret::new(CANARY)),
+            ..Email::example()
+        });
+        let net = Net::new(NetSettings::default()).unwrap();
+        let refusal = Sender::new(net, None).patient_for(PATIENCE).send(&channel, &message()).await.unwrap_err();
+        assert!(!refusal.why().contains(&CANARY[..4]), "{refusal:?}");
+        assert!(refusal.why().chars().count() <= 300);
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_that_refuses_reveals_nothing() {
     let sink = sinks::http(Reply::Echo(407)).await;
     for proxy in

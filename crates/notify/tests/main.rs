@@ -41,7 +41,7 @@ fn message() -> Message {
         began: None,
         reminder: None,
         seen: Vec::new(),
-        because: "the monitor names it under notify".into(),
+        because: "ops: the monitor names it under notify".into(),
         link: None,
         key: "c1/17/3/ops/down".into(),
         test: false,

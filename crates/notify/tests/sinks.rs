@@ -134,7 +134,7 @@ pub(crate) struct Mailer {
     /// Replies that differ from the usual ones, by the beginning of the command; `.` is the end of the mail.
     /// `HANG` never answers, `CLOSE` ends the connection, `ENDLESS` never ends its line.
     pub(crate) replies: Vec<(&'static str, &'static str)>,
-    /// To change to after STARTTLS, or at once.
+    /// To change to after STARTTLS, whatever it replied, or at once.
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) tls_at_once: bool,
 }
@@ -191,6 +191,9 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S, heard: &Heard, maile
         if let Some(scripted) = scripted {
             reply(&mut stream, &scripted.replace("{line}", line)).await?;
             in_mail = line == "DATA" && scripted.starts_with("354");
+            if line == "STARTTLS" && mailer.tls.is_some() {
+                return Some(stream.into_inner());
+            }
             continue;
         }
         match line.split(' ').next().unwrap_or_default() {

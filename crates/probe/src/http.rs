@@ -49,12 +49,12 @@ pub struct Http {
     /// Body of the request: JSON, a form or text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-group" = "Request"))]
-    pub body: Option<Body>,
+    pub body: Option<Box<Body>>,
 
     /// How to prove who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-group" = "Request"))]
-    pub auth: Option<Auth>,
+    pub auth: Option<Box<Auth>>,
 
     /// Name the request goes under, if not `Watchbell/` and the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,7 +120,7 @@ pub struct Http {
     /// How the encrypted connection is made and judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-group" = "TLS and certificate"))]
-    pub tls: Option<Tls>,
+    pub tls: Option<Box<Tls>>,
 
     /// Version of HTTP to speak.
     #[serde(default, skip_serializing_if = "is_default")]

@@ -143,8 +143,8 @@ impl ProbeKind for Ping {
 impl Ping {
     /// Sends all packets; the round trips of those that came back.
     async fn echo(&self, address: IpAddr, deadline: Instant) -> Result<Vec<Duration>, Fault> {
-        let (socket, is_raw) = open(address)?;
-        let identity = Identity::new(address, is_raw, self.packet_size);
+        let mut identity = Identity::new(address, self.packet_size);
+        let socket = open(address, &mut identity)?;
         let start = deadline_in(Duration::ZERO);
         let spacing = SPACING.min(deadline.saturating_duration_since(start) / (u32::from(self.count) + 1));
 
@@ -165,7 +165,7 @@ impl Ping {
             // Unbiased, so that a flood of packets starves neither the sending nor the deadline.
             tokio::select! {
                 received = socket.recv(&mut buffer) => {
-                    let length = received.map_err(|error| fault::explain(&error, &address))?;
+                    let length = received.map_err(|error| explain(&error, address))?;
                     if let Some(number) = identity.recognise(&buffer[..length])
                         && let (Some(watch), Some(trip)) = (sent.get(number), trips.get_mut(number))
                     {
@@ -178,7 +178,7 @@ impl Ping {
                     sent.push(Stopwatch::start());
                     let sending = timeout_at(deadline, socket.send(&packet));
                     match sending.await {
-                        Ok(outcome) => outcome.map(drop).map_err(|error| fault::explain(&error, &address))?,
+                        Ok(outcome) => outcome.map(drop).map_err(|error| explain(&error, address))?,
                         Err(_) => break,
                     }
                 }
@@ -229,28 +229,40 @@ impl Ping {
 }
 
 /// A socket that may ping, connected to `address` so that the kernel keeps what others send away from it.
-/// Also tells whether it is a raw one.
-fn open(address: IpAddr) -> Result<(UdpSocket, bool), Fault> {
+fn open(address: IpAddr, identity: &mut Identity) -> Result<UdpSocket, Fault> {
     let (domain, protocol) = match address {
         IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
         IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
     };
-    let explain = |error: io::Error| fault::explain(&error, &address);
-    let is_shortage = |error: &io::Error| fault::explain(error, &address).code == "descriptors";
-    let (socket, is_raw) = match Socket::new(domain, Type::DGRAM, Some(protocol)) {
+    let wrong = |error: io::Error| explain(&error, address);
+    let is_shortage = |error: &io::Error| explain(error, address).code == "descriptors";
+    let socket = match Socket::new(domain, Type::DGRAM, Some(protocol)) {
         Err(error) if !is_shortage(&error) => {
             let raw = Socket::new(domain, Type::RAW, Some(protocol));
             let not_ours = |error: io::Error| {
-                if error.kind() == io::ErrorKind::PermissionDenied { not_allowed() } else { explain(error) }
+                if error.kind() == io::ErrorKind::PermissionDenied { not_allowed() } else { wrong(error) }
             };
-            (raw.map_err(not_ours)?, true)
+            let raw = raw.map_err(not_ours)?;
+            identity.is_raw = true;
+            identity.filter(&raw);
+            raw
         }
-        outcome => (outcome.map_err(explain)?, false),
+        outcome => outcome.map_err(wrong)?,
     };
-    socket.set_nonblocking(true).map_err(explain)?;
-    socket.connect(&SockAddr::from(SocketAddr::new(address, 0))).map_err(explain)?;
+    socket.set_nonblocking(true).map_err(wrong)?;
+    socket.connect(&SockAddr::from(SocketAddr::new(address, 0))).map_err(wrong)?;
     // Sending and receiving are the same calls for ICMP as for UDP.
-    Ok((UdpSocket::from_std(socket.into()).map_err(explain)?, is_raw))
+    UdpSocket::from_std(socket.into()).map_err(wrong)
+}
+
+/// What refuses a ping is a router or a firewall on the way, or the host itself; there is no port that could be shut.
+fn explain(error: &io::Error, address: IpAddr) -> Fault {
+    match fault::explain(error, &address) {
+        fault if fault.code == "refused" => {
+            Fault { code: "unreachable", text: format!("Host unreachable: {address}"), ..fault }
+        }
+        fault => fault,
+    }
 }
 
 fn not_allowed() -> Fault {
@@ -275,11 +287,45 @@ const ECHO_REQUEST: [u8; 2] = [8, 128];
 const ECHO_REPLY: [u8; 2] = [0, 129];
 
 impl Identity {
-    fn new(address: IpAddr, is_raw: bool, size: u16) -> Self {
+    fn new(address: IpAddr, size: u16) -> Self {
         // The standard library's hash keys are random for each process; no other source is needed for this.
         let token = RandomState::new().hash_one(address).to_be_bytes();
-        Self { is_v4: address.is_ipv4(), is_raw, identifier: u16::from_be_bytes([token[0], token[7]]), token, size }
+        let identifier = u16::from_be_bytes([token[0], token[7]]);
+        Self { is_v4: address.is_ipv4(), is_raw: false, identifier, token, size }
     }
+
+    /// Has the kernel drop what is not the echo of our packet before it takes up room in a raw socket's queue: each of
+    /// a hundred pings of one host would otherwise get the echoes of all. What still comes through is recognised all
+    /// the same, so a system without such filters only works harder.
+    #[cfg(target_os = "linux")]
+    fn filter(&self, socket: &Socket) {
+        use socket2::SockFilter;
+        // Classic BPF, from linux/filter.h: load relative to X, jump if equal, return.
+        const HEADER_LENGTH_TO_X: u16 = 0xb1;
+        const ZERO_TO_X: u16 = 0x01;
+        const LOAD_BYTE: u16 = 0x50;
+        const LOAD_HALF: u16 = 0x48;
+        const JUMP_IF_EQUAL: u16 = 0x15;
+        const RETURN: u16 = 0x06;
+        // Version 4 comes with its IP header, version 6 without.
+        let to_icmp = if self.is_v4 { HEADER_LENGTH_TO_X } else { ZERO_TO_X };
+        let reply = u32::from(ECHO_REPLY[usize::from(!self.is_v4)]);
+        let program = [
+            SockFilter::new(to_icmp, 0, 0, 0),
+            SockFilter::new(LOAD_BYTE, 0, 0, 0),
+            SockFilter::new(JUMP_IF_EQUAL, 0, 3, reply),
+            SockFilter::new(LOAD_HALF, 0, 0, 4),
+            SockFilter::new(JUMP_IF_EQUAL, 0, 1, self.identifier.into()),
+            SockFilter::new(RETURN, 0, 0, u32::MAX),
+            SockFilter::new(RETURN, 0, 0, 0),
+        ];
+        if let Err(error) = socket.attach_filter(&program) {
+            tracing::debug!("pings are told apart without the kernel's help: {error}");
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn filter(&self, _: &Socket) {}
 
     /// RFC 792 and RFC 4443, section 4.1: type, code, checksum, identifier, sequence number, payload.
     fn packet(&self, number: u16) -> Vec<u8> {
@@ -334,7 +380,6 @@ const fn default_count() -> u8 {
     1
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_default_count(value: &u8) -> bool {
     *value == default_count()
 }
@@ -343,12 +388,10 @@ const fn default_packet_size() -> u16 {
     DEFAULT_PACKET_SIZE
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_default_packet_size(value: &u16) -> bool {
     *value == DEFAULT_PACKET_SIZE
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_zero(value: &u8) -> bool {
     *value == 0
 }
@@ -359,6 +402,8 @@ fn is_any(family: &Family) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use watchbell_core::Outcome;
+
     use super::*;
 
     const V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -374,11 +419,11 @@ mod tests {
     fn only_the_echo_of_our_own_packet_counts() {
         for address in [V4, V6] {
             let is_v4 = address.is_ipv4();
-            let ours = Identity::new(address, true, 56);
+            let ours = Identity { is_raw: true, ..Identity::new(address, 56) };
             let reply = returned(ours.packet(3), is_v4);
             assert_eq!(ours.recognise(&reply), Some(3));
             assert_eq!(ours.recognise(&ours.packet(3)), None, "our own request");
-            assert_eq!(Identity::new(address, true, 56).recognise(&reply), None, "somebody else's");
+            assert_eq!(Identity::new(address, 56).recognise(&reply), None, "somebody else's");
             assert_eq!(ours.recognise(&reply[..reply.len() - 1]), None, "cut short");
             for place in [0, 4, 6, 9, 17] {
                 let mut changed = reply.clone();
@@ -393,7 +438,7 @@ mod tests {
 
     #[test]
     fn the_ip_header_of_a_raw_socket_is_passed_over() {
-        let ours = Identity::new(V4, true, 16);
+        let ours = Identity::new(V4, 16);
         let mut packet = vec![0x46; 24];
         packet.extend(returned(ours.packet(0), true));
         assert_eq!(ours.recognise(&packet), Some(0));
@@ -402,7 +447,7 @@ mod tests {
 
     #[test]
     fn a_packet_with_its_checksum_sums_to_nothing() {
-        assert_eq!(checksum(&Identity::new(V4, true, 57).packet(9)), 0);
+        assert_eq!(checksum(&Identity::new(V4, 57).packet(9)), 0);
     }
 
     #[test]
@@ -419,6 +464,23 @@ mod tests {
             let ping = Ping { count, max_loss_percent: percent, ..Ping::example() };
             assert_eq!(ping.is_enough(arrived), enough, "{arrived} of {count}, {percent} %");
         }
+    }
+
+    #[test]
+    fn silence_and_refusal_are_told_apart() {
+        let ping = Ping { count: 3, max_loss_percent: 0, ..Ping::example() };
+        let waited = Duration::from_secs(10);
+        let silence = ping.judge(V4, Ok(Vec::new()), waited);
+        assert_eq!(
+            silence.outcome,
+            Outcome::Fail(Reason::new("timeout", "Timed out after 10 s: no echo from 127.0.0.1"))
+        );
+        assert_eq!(silence.took, waited);
+        let some = ping.judge(V4, Ok(vec![Duration::from_millis(2), Duration::from_millis(4)]), waited);
+        let text = "1 of 3 packets to 127.0.0.1 were lost (34 %, at most 0 %)";
+        assert_eq!((some.outcome, some.took), (Outcome::Fail(Reason::new("loss", text)), Duration::from_millis(3)));
+        let refused = ping.judge(V4, Err(explain(&io::ErrorKind::ConnectionRefused.into(), V4)), waited);
+        assert_eq!(refused.outcome, Outcome::Fail(Reason::new("unreachable", "Host unreachable: 127.0.0.1")));
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl Tcp {
             }
             Ok(Some(End::Closed)) => Finding::fail(Reason::new("body", format!("The answer {missing}")), took),
             Ok(Some(End::Full)) => Finding::fail(
-                Reason::new("body", format!("The first {} bytes of the answer {missing}", answer.len())),
+                Reason::new("body", format!("The answer {missing} in its first {} bytes", answer.len())),
                 took,
             ),
             Err(Cut::Deadline) if answer.is_empty() => {
@@ -320,7 +320,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
-        out.extend_from_slice(rest[..at].as_bytes());
+        out.extend_from_slice(&rest.as_bytes()[..at]);
         let form = &rest[at + 1..];
         let (byte, length) = match form.as_bytes() {
             [b'r', ..] => (b'\r', 1),
@@ -438,7 +438,6 @@ const fn default_max_bytes() -> u32 {
     DEFAULT_MAX_BYTES
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_default_max_bytes(value: &u32) -> bool {
     *value == DEFAULT_MAX_BYTES
 }

@@ -1,6 +1,7 @@
 //! Probes against a zoo of servers that misbehave, all on loopback.
 
 mod dialing;
+mod http;
 mod ping;
 mod proxies;
 mod targets;

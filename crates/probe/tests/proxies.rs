@@ -14,7 +14,7 @@ use crate::targets::{Authority, Heard, closed_port, echo, greeting, net, net_wit
 async fn dial(net: &Net, host: &str, port: u16, proxy: &str, tls: Option<&TlsWish>) -> Result<Dialed, Box<DialError>> {
     let proxy: Proxy = proxy.parse().unwrap();
     let target = Target { proxy: Some(&proxy), tls, ..target(host, port) };
-    net.dial(&target, deadline_in(Duration::from_millis(1500))).await
+    net.dial(&target, deadline_in(Duration::from_secs(5))).await
 }
 
 async fn says(mut dialed: Dialed, sent: &[u8], expected: &[u8]) {
@@ -207,8 +207,9 @@ async fn what_is_wrong_with_a_proxy_is_told_of_the_proxy() {
         let garbage = greeting(b"SSH-2.0-zoo\r\n\r\n", true).await;
         let error = dial(&net, "a.example", 80, &format!("{scheme}://{garbage}"), None).await.unwrap_err();
         assert_eq!(error.reason.code, "proxy", "{scheme}: {}", error.reason.text);
-        let stalled = silent().await;
-        let error = dial(&net, "a.example", 80, &format!("{scheme}://{stalled}"), None).await.unwrap_err();
+        let stalled: Proxy = format!("{scheme}://{}", silent().await).parse().unwrap();
+        let through = Target { proxy: Some(&stalled), ..target("a.example", 80) };
+        let error = net.dial(&through, deadline_in(Duration::from_millis(200))).await.unwrap_err();
         assert_eq!(error.reason.code, "timeout", "{scheme}: {}", error.reason.text);
     }
     for (reply, code) in [(1, "proxy"), (2, "proxy"), (4, "unreachable"), (5, "refused"), (6, "timeout")] {

@@ -126,7 +126,7 @@ pub(crate) fn black_hole() -> BlackHole {
 pub(crate) async fn silent() -> SocketAddr {
     serve(|stream| async move {
         let _held = stream;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await
 }
@@ -147,6 +147,14 @@ pub(crate) async fn greeting(greeting: &'static [u8], and_stays: bool) -> Socket
         if and_stays {
             std::future::pending::<()>().await;
         }
+    })
+    .await
+}
+
+/// Accepts, listens politely, and hangs up without a word.
+pub(crate) async fn hanging_up() -> SocketAddr {
+    serve(|mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
     })
     .await
 }

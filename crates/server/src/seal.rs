@@ -153,32 +153,32 @@ impl Seal {
 
     /// A monitor as JSON for the store.
     pub(crate) fn close_monitor(&self, slug: &Slug, spec: &MonitorSpec) -> Result<String, SealError> {
-        self.close(&schemas::MONITOR, format!("monitor/{slug}"), spec)
+        self.close(&schemas::MONITOR, &format!("monitor/{slug}"), spec)
     }
 
     pub(crate) fn open_monitor(&self, slug: &Slug, stored: &str) -> Result<MonitorSpec, SealError> {
-        self.reopen(&schemas::MONITOR, format!("monitor/{slug}"), stored)
+        self.reopen(&schemas::MONITOR, &format!("monitor/{slug}"), stored)
     }
 
     /// A channel as JSON for the store.
     pub(crate) fn close_channel(&self, slug: &Slug, channel: &Channel) -> Result<String, SealError> {
-        self.close(&schemas::CHANNEL, format!("channel/{slug}"), channel)
+        self.close(&schemas::CHANNEL, &format!("channel/{slug}"), channel)
     }
 
     pub(crate) fn open_channel(&self, slug: &Slug, stored: &str) -> Result<Channel, SealError> {
-        self.reopen(&schemas::CHANNEL, format!("channel/{slug}"), stored)
+        self.reopen(&schemas::CHANNEL, &format!("channel/{slug}"), stored)
     }
 
-    fn close(&self, schema: &Value, place: String, spec: &impl Serialize) -> Result<String, SealError> {
-        let mut value = serde_json::to_value(spec).map_err(|why| SealError::Spec { place: place.clone(), why })?;
-        self.seal_spec(schema, &place, &mut value);
+    fn close(&self, schema: &Value, place: &str, spec: &impl Serialize) -> Result<String, SealError> {
+        let mut value = serde_json::to_value(spec).map_err(|why| SealError::Spec { place: place.to_owned(), why })?;
+        self.seal_spec(schema, place, &mut value);
         Ok(value.to_string())
     }
 
-    fn reopen<T: DeserializeOwned>(&self, schema: &Value, place: String, stored: &str) -> Result<T, SealError> {
-        let unreadable = |why| SealError::Spec { place: place.clone(), why };
+    fn reopen<T: DeserializeOwned>(&self, schema: &Value, place: &str, stored: &str) -> Result<T, SealError> {
+        let unreadable = |why| SealError::Spec { place: place.to_owned(), why };
         let mut value = serde_json::from_str(stored).map_err(unreadable)?;
-        self.open_spec(schema, &place, &mut value)?;
+        self.open_spec(schema, place, &mut value)?;
         serde_json::from_value(value).map_err(unreadable)
     }
 }

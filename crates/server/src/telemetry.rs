@@ -19,12 +19,18 @@ pub(crate) fn start_logging(format: LogFormat, filter: &str) -> anyhow::Result<(
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_new(filter)
         .map_err(|why| anyhow::anyhow!("`{filter}` is no log level: {why}. Write error, warn, info, debug or trace."))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours());
     match format {
         LogFormat::Text => builder.with_target(false).compact().init(),
         LogFormat::Json => builder.json().init(),
     }
     Ok(())
+}
+
+/// Colours are for terminals, and for those who did not say no (<https://no-color.org>).
+fn colours() -> bool {
+    use std::io::IsTerminal;
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Upper bounds of the lateness histogram, in milliseconds.

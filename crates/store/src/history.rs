@@ -17,18 +17,26 @@ const MOST_TRANSITIONS: usize = 10_000;
 /// In one answer.
 const MOST_GAPS: usize = 1_000;
 
+/// The columns that [`read_transition`] reads, in its order.
+pub(crate) const TRANSITION: &str =
+    "monitor_id, seq, at, since, old_verdict, new_verdict, code, reason, incident, epoch";
+/// The columns that [`read_incident`] reads, in its order, and where they come from.
+pub(crate) const INCIDENT_WITH_SLUG: &str = "i.id, i.monitor_id, m.slug, i.seq, i.since, i.confirmed_at, i.code, i.reason, \
+    i.closed_at, i.closed_code, i.closed_reason, i.acknowledged_by, i.acknowledged_at, i.note, i.told \
+    FROM incident i JOIN monitor m ON m.id = i.monitor_id";
+
 statements! {
     APPEND_TRANSITION = "INSERT INTO transition (monitor_id, seq, at, since, old_verdict, new_verdict, code, reason, incident, epoch)
                          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    TRANSITIONS_SINCE = "SELECT monitor_id, seq, at, since, old_verdict, new_verdict, code, reason, incident, epoch
+    TRANSITIONS_SINCE = "SELECT {transition}
                          FROM transition WHERE at >= $1 ORDER BY at, monitor_id, seq";
     /// With the one that was in force when the time begins.
-    TRANSITIONS = "SELECT monitor_id, seq, at, since, old_verdict, new_verdict, code, reason, incident, epoch
+    TRANSITIONS = "SELECT {transition}
                    FROM transition
                    WHERE monitor_id = $1 AND at < $3
                      AND seq >= COALESCE((SELECT MAX(seq) FROM transition WHERE monitor_id = $1 AND at <= $2), 0)
                    ORDER BY seq DESC LIMIT $4";
-    INCIDENT_TRANSITIONS = "SELECT monitor_id, seq, at, since, old_verdict, new_verdict, code, reason, incident, epoch
+    INCIDENT_TRANSITIONS = "SELECT {transition}
                             FROM transition WHERE monitor_id = $1 AND incident = $2 ORDER BY seq";
 
     OPEN_INCIDENT = "INSERT INTO incident (monitor_id, seq, since, confirmed_at, code, reason, told)
@@ -39,21 +47,21 @@ statements! {
     NOTE_INCIDENT = "UPDATE incident SET note = $3 WHERE monitor_id = $1 AND seq = $2";
     CLOSE_INCIDENT = "UPDATE incident SET closed_at = $3, closed_code = $4, closed_reason = $5
                       WHERE monitor_id = $1 AND seq = $2 AND closed_at IS NULL";
-    OPEN_INCIDENTS = "SELECT i.id, i.monitor_id, m.slug, i.seq, i.since, i.confirmed_at, i.code, i.reason, i.closed_at,
-                        i.closed_code, i.closed_reason, i.acknowledged_by, i.acknowledged_at, i.note, i.told
-                      FROM incident i JOIN monitor m ON m.id = i.monitor_id
+    OPEN_INCIDENTS = "SELECT {incident}
                       WHERE i.closed_at IS NULL ORDER BY i.id DESC";
-    /// $3: 0 any, 1 open, 2 closed.
-    INCIDENTS = "SELECT i.id, i.monitor_id, m.slug, i.seq, i.since, i.confirmed_at, i.code, i.reason, i.closed_at,
-                   i.closed_code, i.closed_reason, i.acknowledged_by, i.acknowledged_at, i.note, i.told
-                 FROM incident i JOIN monitor m ON m.id = i.monitor_id
-                 WHERE i.id < $1 AND (CAST($2 AS BIGINT) IS NULL OR i.monitor_id = $2)
-                   AND (CAST($3 AS BIGINT) = 0 OR ($3 = 1 AND i.closed_at IS NULL) OR ($3 = 2 AND i.closed_at IS NOT NULL))
-                   AND (i.closed_at IS NULL OR i.closed_at >= $4) AND i.since < $5
-                 ORDER BY i.id DESC LIMIT $6";
-    INCIDENT = "SELECT i.id, i.monitor_id, m.slug, i.seq, i.since, i.confirmed_at, i.code, i.reason, i.closed_at,
-                  i.closed_code, i.closed_reason, i.acknowledged_by, i.acknowledged_at, i.note, i.told
-                FROM incident i JOIN monitor m ON m.id = i.monitor_id WHERE i.monitor_id = $1 AND i.seq = $2";
+    /// $2: 0 any, 1 open, 2 closed.
+    INCIDENTS = "SELECT {incident} WHERE i.id < $1
+                   AND (CAST($2 AS BIGINT) = 0 OR ($2 = 1 AND i.closed_at IS NULL) OR ($2 = 2 AND i.closed_at IS NOT NULL))
+                   AND (i.closed_at IS NULL OR i.closed_at >= $3) AND i.since < $4
+                 ORDER BY i.id DESC LIMIT $5";
+    INCIDENTS_STILL_OPEN = "SELECT {incident} WHERE i.closed_at IS NULL AND i.id < $1 AND i.since < $2
+                            ORDER BY i.id DESC LIMIT $3";
+    /// In the order of their numbers, which for one monitor is that of their ids, and has an index.
+    INCIDENTS_OF_MONITOR = "SELECT {incident} WHERE i.monitor_id = $6 AND i.id < $1
+                              AND (CAST($2 AS BIGINT) = 0 OR ($2 = 1 AND i.closed_at IS NULL) OR ($2 = 2 AND i.closed_at IS NOT NULL))
+                              AND (i.closed_at IS NULL OR i.closed_at >= $3) AND i.since < $4
+                            ORDER BY i.seq DESC LIMIT $5";
+    INCIDENT = "SELECT {incident} WHERE i.monitor_id = $1 AND i.seq = $2";
 
     PUT_EVIDENCE = "INSERT INTO evidence (monitor_id, at, kind, body) VALUES ($1, $2, $3, $4)
                     ON CONFLICT (monitor_id, at, kind) DO UPDATE SET body = excluded.body";
@@ -177,15 +185,22 @@ impl GapScope {
 impl Store {
     /// Newest first; go on with [`Page::after`] the last one's `id`.
     pub async fn incidents(&self, filter: &IncidentFilter, page: Page) -> Result<Vec<Incident>, StoreError> {
+        let from = filter.from.unwrap_or(Timestamp::from_millis(i64::MIN));
+        let to = filter.to.unwrap_or(Timestamp::from_millis(i64::MAX));
         let open: i64 = match filter.open {
             None => 0,
             Some(true) => 1,
             Some(false) => 2,
         };
-        let from = filter.from.unwrap_or(Timestamp::from_millis(i64::MIN));
-        let to = filter.to.unwrap_or(Timestamp::from_millis(i64::MAX));
-        let values = values![page.before(), filter.monitor, open, from, to, page.limit()];
-        self.db.read(&INCIDENTS, values).await?.into_iter().map(read_incident).collect()
+        let rows = match (filter.monitor, filter.open) {
+            (Some(monitor), _) => {
+                let values = values![page.before(), open, from, to, page.limit(), monitor];
+                self.db.read(&INCIDENTS_OF_MONITOR, values).await?
+            }
+            (None, Some(true)) => self.db.read(&INCIDENTS_STILL_OPEN, values![page.before(), to, page.limit()]).await?,
+            (None, _) => self.db.read(&INCIDENTS, values![page.before(), open, from, to, page.limit()]).await?,
+        };
+        rows.into_iter().map(read_incident).collect()
     }
 
     /// With the transitions that belong to it, oldest first.

@@ -17,6 +17,10 @@ use crate::{Page, Store, StoreError};
 /// Longer answers and errors are cut: they come from outside.
 const LONGEST_TEXT: usize = 1_000;
 
+/// The columns that [`read_delivery`] reads, in its order.
+pub(crate) const DELIVERY: &str = "id, monitor_id, slug, seq, channel, event, key, due, state, claim_by, claim_until, \
+    attempt, last_error, created_at, done_at, message, fallback_of, expires_at";
+
 statements! {
     INSERT = "INSERT INTO delivery (monitor_id, slug, seq, incident, channel, event, key, order_key, due, state, attempt,
                 created_at, message, fallback_of, expires_at)
@@ -41,8 +45,7 @@ statements! {
                  AND NOT EXISTS (SELECT 1 FROM delivery e
                                  WHERE e.order_key = d.order_key AND e.id < d.id AND e.done_at IS NULL)
                ORDER BY d.due, d.id LIMIT $4 {skip locked})
-             RETURNING id, monitor_id, slug, seq, channel, event, key, due, state, claim_by, claim_until, attempt,
-               last_error, created_at, done_at, message, fallback_of, expires_at";
+             RETURNING {delivery}";
     BEGIN_ATTEMPTS = "INSERT INTO attempt (delivery_id, n, node, started_at)
                       SELECT id, attempt, claim_by, $3 FROM delivery
                       WHERE claim_by = $1 AND claim_until = $2 AND state = 'claimed'
@@ -58,19 +61,22 @@ statements! {
                 WHERE replace($1, ',' || d.channel || ',', '') = $1";
     COUNT_OPEN = "SELECT state, COUNT(*), MIN(created_at) FROM delivery WHERE done_at IS NULL GROUP BY state";
     COUNT_DEAD = "SELECT COUNT(*) FROM delivery WHERE state = 'dead'";
-    LIST = "SELECT id, monitor_id, slug, seq, channel, event, key, due, state, claim_by, claim_until, attempt,
-              last_error, created_at, done_at, message, fallback_of, expires_at
+    LIST = "SELECT {delivery}
             FROM delivery
             WHERE id < $1 AND (CAST($2 AS TEXT) IS NULL OR channel = $2) AND (CAST($3 AS TEXT) IS NULL OR state = $3)
             ORDER BY id DESC LIMIT $4";
-    LIST_OF_MONITOR = "SELECT id, monitor_id, slug, seq, channel, event, key, due, state, claim_by, claim_until, attempt,
-                         last_error, created_at, done_at, message, fallback_of, expires_at
+    LIST_OPEN = "SELECT {delivery} FROM delivery
+                 WHERE done_at IS NULL AND id < $1 AND (CAST($2 AS TEXT) IS NULL OR channel = $2) AND state = $3
+                 ORDER BY id DESC LIMIT $4";
+    LIST_DEAD = "SELECT {delivery} FROM delivery
+                 WHERE state = 'dead' AND id < $1 AND (CAST($2 AS TEXT) IS NULL OR channel = $2)
+                 ORDER BY id DESC LIMIT $3";
+    LIST_OF_MONITOR = "SELECT {delivery}
                        FROM delivery
                        WHERE monitor_id = $5 AND id < $1 AND (CAST($2 AS TEXT) IS NULL OR channel = $2)
                          AND (CAST($3 AS TEXT) IS NULL OR state = $3) AND (CAST($6 AS BIGINT) IS NULL OR incident = $6)
                        ORDER BY id DESC LIMIT $4";
-    GET = "SELECT id, monitor_id, slug, seq, channel, event, key, due, state, claim_by, claim_until, attempt,
-             last_error, created_at, done_at, message, fallback_of, expires_at
+    GET = "SELECT {delivery}
            FROM delivery WHERE id = $1";
     ATTEMPTS = "SELECT n, node, started_at, ended_at, outcome, answer FROM attempt WHERE delivery_id = $1 ORDER BY n DESC LIMIT $2";
 }
@@ -313,12 +319,18 @@ impl Store {
     pub async fn deliveries(&self, filter: &DeliveryFilter, page: Page) -> Result<Vec<Delivery>, StoreError> {
         let channel = filter.channel.as_ref();
         let state = filter.state.map(DeliveryState::name);
-        let rows = match filter.monitor {
-            None => self.db.read(&LIST, values![page.before(), channel, state, page.limit()]).await?,
-            Some(monitor) => {
-                let values = values![page.before(), channel, state, page.limit(), monitor, filter.incident];
+        let (before, limit) = (page.before(), page.limit());
+        let rows = match (filter.monitor, filter.state) {
+            (Some(monitor), _) => {
+                let values = values![before, channel, state, limit, monitor, filter.incident];
                 self.db.read(&LIST_OF_MONITOR, values).await?
             }
+            // These two are few among many, and have indexes of their own.
+            (None, Some(DeliveryState::Pending | DeliveryState::Claimed)) => {
+                self.db.read(&LIST_OPEN, values![before, channel, state, limit]).await?
+            }
+            (None, Some(DeliveryState::Dead)) => self.db.read(&LIST_DEAD, values![before, channel, limit]).await?,
+            (None, _) => self.db.read(&LIST, values![before, channel, state, limit]).await?,
         };
         rows.into_iter().map(read_delivery).collect()
     }

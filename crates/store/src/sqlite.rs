@@ -3,6 +3,8 @@
 //! The writing thread takes all that waits, runs each caller's steps in a savepoint of one transaction, commits once
 //! and only then answers: many callers share one fsync, and one caller's conflict does not touch the others.
 
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -172,6 +174,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn open_writer(file: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    only_owner(file)?;
     let open = || -> rusqlite::Result<(Connection, i64)> {
         let connection = Connection::open_with_flags(file, flags)?;
         connection.busy_timeout(PATIENCE)?;
@@ -190,7 +193,6 @@ fn open_writer(file: &Path) -> Result<Connection, StoreError> {
         Ok((connection, version))
     };
     let (connection, version) = open().map_err(|error| explain(file, &error))?;
-    only_owner(file)?;
     let place = format!("the database `{}`", file.display());
     for (version, script) in migrations::pending(migrations::SQLITE, version, &place)? {
         connection
@@ -202,10 +204,10 @@ fn open_writer(file: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Specs hold passwords; nobody else needs to read the file.
+/// Specs hold passwords; nobody else needs to read the file, nor the journal, which SQLite makes after its likeness.
 fn only_owner(file: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).map_err(|error| refusal(file, &error))
+    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(file);
+    made.and_then(|file| file.set_permissions(Permissions::from_mode(0o600))).map_err(|error| refusal(file, &error))
 }
 
 fn open_reader(file: &Path) -> Result<Connection, StoreError> {
@@ -400,5 +402,118 @@ fn explain(file: &Path, error: &rusqlite::Error) -> StoreError {
         }
         Some(ErrorCode::ConstraintViolation) => StoreError::Taken(format!("it exists already ({error})")),
         _ => StoreError::Other(format!("the database `{place}` refused: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::{Expect, Statement};
+    use crate::value::values;
+
+    static PUT: Statement = Statement::new("PUT", "INSERT INTO setting (key, value) VALUES ($1, $2)");
+    static SIZE: Statement = Statement::new("SIZE", "SELECT COUNT(*) FROM setting");
+
+    fn put(key: &str, bytes: usize) -> Vec<Step> {
+        vec![Step::any(&PUT, values![key, "x".repeat(bytes)])]
+    }
+
+    async fn size(lite: &Lite) -> Value {
+        lite.read(vec![Query { statement: &SIZE, values: Vec::new() }]).await.unwrap()[0][0].0[0].clone()
+    }
+
+    async fn limit_pages(lite: &Lite, pages: u32) {
+        lite.with_writer(move |connection| connection.execute_batch(&format!("PRAGMA max_page_count = {pages}")))
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_work_goes_on_when_there_is_room_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let lite = Lite::open(folder.path()).unwrap();
+        lite.write(put("first", 1)).await.unwrap();
+        // SQLite treats a reached limit as it treats a full disk.
+        limit_pages(&lite, 1).await;
+        let callers = (0..10).map(|n| {
+            let lite = lite.clone();
+            tokio::spawn(async move { lite.write(put(&n.to_string(), 100_000)).await })
+        });
+        for caller in callers.collect::<Vec<_>>() {
+            match caller.await.unwrap().unwrap_err() {
+                WriteError::Failed { error: StoreError::Full(sentence), .. } => {
+                    assert!(sentence.contains("no room left on the disk of `"), "{sentence}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(size(&lite).await, Value::Int(1));
+        limit_pages(&lite, 1_000_000).await;
+        lite.write(put("second", 100_000)).await.unwrap();
+        assert_eq!(size(&lite).await, Value::Int(2));
+        lite.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_database_that_may_only_be_read_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let lite = Lite::open(folder.path()).unwrap();
+        lite.with_writer(|connection| connection.execute_batch("PRAGMA query_only = ON")).await.unwrap();
+        let error = lite.write(put("first", 1)).await.unwrap_err();
+        assert!(matches!(error, WriteError::Failed { error: StoreError::ReadOnly(_), .. }), "{error:?}");
+        assert_eq!(size(&lite).await, Value::Int(0));
+        lite.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_callers_conflict_is_not_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let lite = Lite::open(folder.path()).unwrap();
+        // The writer is kept busy until all of them wait, so that they share one transaction.
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::spawn({
+            let lite = lite.clone();
+            async move { lite.with_writer(move |_| Ok(wait.recv().is_ok())).await }
+        });
+        let callers: Vec<_> = (0..30)
+            .map(|n| {
+                let lite = lite.clone();
+                let key = if n % 3 == 0 { "the same".to_owned() } else { n.to_string() };
+                let mut steps = vec![Step::any(&PUT, values![format!("before-{n}"), ""])];
+                steps.extend(put(&key, 10));
+                if n % 5 == 4 {
+                    steps.push(Step { statement: &SIZE, values: Vec::new(), expect: Expect::Rows(2) });
+                }
+                tokio::spawn(async move { lite.write(steps).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        go.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        let mut stored = 0;
+        for caller in callers {
+            match caller.await.unwrap() {
+                Ok(_) => stored += 1,
+                Err(WriteError::Unmet { step: 2 })
+                | Err(WriteError::Failed { step: Some(1), error: StoreError::Taken(_) }) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        // 20 keys of their own and one that is shared, less those whose third step is not met.
+        assert!((15..=21).contains(&stored), "{stored}");
+        assert_eq!(size(&lite).await, Value::Int(2 * stored));
+        lite.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_reader_who_stops_waiting_gives_the_connection_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let lite = Lite::open(folder.path()).unwrap();
+        for _ in 0..50 {
+            let question = lite.read(vec![Query { statement: &SIZE, values: Vec::new() }]);
+            let _ = tokio::time::timeout(Duration::ZERO, question).await;
+        }
+        tokio::time::timeout(Duration::from_secs(5), size(&lite)).await.unwrap();
+        lite.close().await.unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! One text for both databases. Statements are named constants in lists, so that a test can prepare every one of
-//! them on either engine. What the engines say differently stands in braces and is filled in by `sqlite.rs` and
-//! `postgres.rs` under the same names.
+//! them on either engine. What stands in braces is filled in: lists of columns that several statements share, and
+//! what the engines say differently, by `sqlite.rs` and `postgres.rs` under the same names.
 
 use std::sync::OnceLock;
 
@@ -31,7 +31,12 @@ impl Statement {
     }
 
     fn fill(&self, phrases: &[(&str, &str)]) -> String {
-        phrases.iter().fold(self.text.to_owned(), |text, (name, phrase)| text.replace(name, phrase))
+        let shared = [
+            ("{delivery}", crate::outbox::DELIVERY),
+            ("{incident}", crate::history::INCIDENT_WITH_SLUG),
+            ("{transition}", crate::history::TRANSITION),
+        ];
+        shared.iter().chain(phrases).fold(self.text.to_owned(), |text, (name, phrase)| text.replace(name, phrase))
     }
 }
 

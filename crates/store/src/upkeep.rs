@@ -12,6 +12,8 @@ use crate::value::{Row, values};
 use crate::{Store, StoreError};
 
 const HOUR: i64 = 3_600_000;
+/// Thrown away by one transaction: others wait for the writer.
+const DELIVERIES_AT_ONCE: usize = 500;
 
 statements! {
     CLUSTER_ID = "SELECT value FROM meta WHERE key = 'cluster_id'";
@@ -21,9 +23,11 @@ statements! {
                 (SELECT COUNT(*) FROM delivery), (SELECT COUNT(*) FROM result_log), (SELECT MIN(from_at) FROM result_log)";
     DROP_SESSIONS = "DELETE FROM session WHERE expires_at <= $1";
     DROP_TOKENS = "DELETE FROM api_token WHERE expires_at <= $1";
+    /// The same deliveries as the next one, which therefore follows it in the same transaction.
     DROP_ATTEMPTS = "DELETE FROM attempt WHERE delivery_id IN
-                       (SELECT id FROM delivery WHERE done_at < $1 AND state IN ('done', 'cancelled', 'dead'))";
-    DROP_DELIVERIES = "DELETE FROM delivery WHERE done_at < $1 AND state IN ('done', 'cancelled', 'dead')";
+                       (SELECT id FROM delivery WHERE done_at < $1 ORDER BY done_at, id LIMIT $2)";
+    DROP_DELIVERIES = "DELETE FROM delivery WHERE id IN
+                         (SELECT id FROM delivery WHERE done_at < $1 ORDER BY done_at, id LIMIT $2)";
     DROP_AUDIT = "DELETE FROM audit WHERE at < $1";
     DROP_GAPS = "DELETE FROM gap WHERE to_at < $1";
     DROP_EVIDENCE = "DELETE FROM evidence WHERE monitor_id IN (SELECT id FROM monitor WHERE deleted_at IS NOT NULL)";
@@ -107,17 +111,26 @@ impl Store {
             .write(vec![
                 Step::any(&DROP_SESSIONS, values![now]),
                 Step::any(&DROP_TOKENS, values![now]),
-                Step::any(&DROP_ATTEMPTS, values![now - keep.deliveries]),
-                Step::any(&DROP_DELIVERIES, values![now - keep.deliveries]),
                 Step::any(&DROP_AUDIT, values![now - keep.audit]),
                 Step::any(&DROP_GAPS, values![now - keep.gaps]),
                 Step::any(&DROP_EVIDENCE, Vec::new()),
             ])
             .await?;
+        let mut dropped: u64 = done.iter().map(|done| done.count).sum();
+        loop {
+            let old = || values![now - keep.deliveries, DELIVERIES_AT_ONCE];
+            let done =
+                self.db.write(vec![Step::any(&DROP_ATTEMPTS, old()), Step::any(&DROP_DELIVERIES, old())]).await?;
+            let count: u64 = done.iter().map(|done| done.count).sum();
+            dropped += count;
+            if count == 0 {
+                break;
+            }
+        }
         if let Db::Lite(lite) = &self.db {
             lite.with_writer(|connection| connection.execute_batch("PRAGMA optimize;")).await?;
         }
-        Ok(done.iter().map(|done| done.count).sum())
+        Ok(dropped)
     }
 }
 

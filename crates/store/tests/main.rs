@@ -1,1 +1,15 @@
+//! One suite of questions, asked of SQLite and of PostgreSQL. It fails when either is not there.
 
+mod accounts;
+mod both;
+mod broken_line;
+mod commits;
+mod examples;
+mod history;
+mod leases;
+mod measures;
+mod opening;
+mod outbox;
+mod results;
+mod scratch;
+mod statements;

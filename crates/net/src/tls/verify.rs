@@ -141,21 +141,23 @@ impl Noted {
                 };
                 Fault::new("tls_name", format!("The certificate is for {names}, not for {name} ({valid})"))
             }
-            CertificateError::UnknownIssuer => {
-                let text = if leaf.subject_is_issuer {
-                    format!("The certificate is self-signed and not trusted here ({valid})")
-                } else {
-                    format!(
-                        "The certificate's issuer “{}” is not trusted here, or an intermediate is missing ({valid})",
-                        leaf.issuer
-                    )
-                };
-                Fault::new("tls_untrusted", text)
-            }
-            // An authority's own certificate, used for a server: what `openssl req -x509` makes.
-            CertificateError::Other(_) if leaf.subject_is_issuer => {
+            // Whatever else is wrong with it: an authority here may even bear the same name with another key.
+            _ if leaf.subject_is_issuer => {
                 Fault::new("tls_untrusted", format!("The certificate is self-signed and not trusted here ({valid})"))
             }
+            CertificateError::UnknownIssuer => Fault::new(
+                "tls_untrusted",
+                format!(
+                    "The certificate's issuer “{}” is not trusted here, or an intermediate is missing ({valid})",
+                    leaf.issuer
+                ),
+            ),
+            CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Fault::new(
+                "tls_untrusted",
+                format!("The signature of “{}” on the certificate cannot be verified ({valid})", leaf.issuer),
+            ),
             CertificateError::Revoked => Fault::new("tls_untrusted", "The certificate has been revoked".to_owned()),
             CertificateError::BadEncoding => Fault::new("tls", "The certificate cannot be read".to_owned()),
             other => Fault::new(

@@ -16,7 +16,7 @@ use watchbell_net::{Family, Net, Proxy, Purpose, Target, TlsWish, fault, stopwat
 use super::redact::Redactor;
 use super::{Limit, not_connected};
 use crate::call::parse_url;
-use crate::webhook::is_reserved;
+use crate::webhook::is_forbidden;
 use crate::{Answer, Refusal, Request};
 
 /// Of an answer, no more is read: nobody reads more than a sentence of it.
@@ -60,14 +60,13 @@ pub(super) async fn send(net: &Net, request: &Request, redactor: &Redactor, limi
         .max_buf_size(MOST_READ)
         .max_headers(MOST_HEADERS)
         .handshake(TokioIo::new(dialed.stream));
-    let (mut sender, connection) =
-        limit.bound(format_args!("no connection to {to}"), connecting).await?.map_err(broken)?;
+    let (mut sender, connection) = limit.bound(&format!("no connection to {to}"), connecting).await?.map_err(broken)?;
     let _driver = Driver(tokio::spawn(async move {
         // Its errors reach us by the sender and the body.
         let _ = connection.await;
     }));
     let response =
-        limit.bound(format_args!("no answer from {to}"), sender.send_request(outgoing)).await?.map_err(broken)?;
+        limit.bound(&format!("no answer from {to}"), sender.send_request(outgoing)).await?.map_err(broken)?;
 
     let (head, body) = response.into_parts();
     let body = read(body, limit).await;
@@ -103,8 +102,7 @@ fn write(request: &Request, url: &Url) -> Result<http::Request<Full<Bytes>>, Ref
         let parsed = HeaderName::from_str(name).map_err(|_| unusable())?;
         let mut value = HeaderValue::from_str(value.expose()).map_err(|_| unusable())?;
         value.set_sensitive(true);
-        let framing = is_reserved(&parsed) && headers.contains_key(&parsed);
-        if framing || parsed == header::CONTENT_LENGTH || parsed == header::TRANSFER_ENCODING {
+        if is_forbidden(&parsed) {
             return Err(unusable());
         }
         headers.insert(parsed, value);

@@ -82,7 +82,7 @@ struct Limit {
 
 impl Limit {
     /// A step that has to end in time; `what` did not happen otherwise.
-    async fn bound<T>(self, what: impl std::fmt::Display, step: impl Future<Output = T>) -> Result<T, Refusal> {
+    async fn bound<T>(self, what: &str, step: impl Future<Output = T>) -> Result<T, Refusal> {
         let waited = watchbell_net::fault::seconds(self.length);
         tokio::time::timeout_at(self.at, step)
             .await

@@ -61,7 +61,7 @@ pub(super) async fn send(net: &Net, mail: &Mail, limit: Limit) -> Result<Accepte
     let limit = session.limit;
     let written = letter.formatted();
     let writing = session.connection.message(&written);
-    let said = limit.bound(format_args!("{} did not confirm the mail", mail.relay.host), writing).await?;
+    let said = limit.bound(&format!("{} did not confirm the mail", mail.relay.host), writing).await?;
     let said = said.map_err(|error| failure(&mail.relay.host, "the mail", &error).refusal)?;
 
     let _ = tokio::time::timeout(GOODBYE, session.connection.quit()).await;
@@ -110,7 +110,7 @@ impl<'a> Session<'a> {
         let host = &relay.host;
         let stream = Box::new(Lines::over(dialed));
         let greeting = AsyncSmtpConnection::connect_with_transport(stream, hello());
-        let greeted = limit.bound(format_args!("{host} did not greet"), greeting).await?;
+        let greeted = limit.bound(&format!("{host} did not greet"), greeting).await?;
         let connection = greeted.map_err(|error| failure(host, "the connection", &error).refusal)?;
         let mut session = Self { relay, limit, connection };
         if relay.security == Security::Starttls {
@@ -128,7 +128,7 @@ impl<'a> Session<'a> {
         }
         let parameters = tls_parameters(self.relay).map_err(Refusal::never)?;
         let upgrading = self.connection.starttls(parameters, hello());
-        let upgraded = self.limit.bound(format_args!("{host} did not finish STARTTLS"), upgrading).await?;
+        let upgraded = self.limit.bound(&format!("{host} did not finish STARTTLS"), upgrading).await?;
         upgraded.map_err(|error| failure(host, "STARTTLS", &error).refusal)
     }
 
@@ -143,7 +143,7 @@ impl<'a> Session<'a> {
         }
         let credentials = Credentials::new(user.clone(), password.expose().to_owned());
         let asking = self.connection.auth(&KNOWN, &credentials);
-        let answered = self.limit.bound(format_args!("{host} did not answer the login"), asking).await?;
+        let answered = self.limit.bound(&format!("{host} did not answer the login"), asking).await?;
         answered.map(|_| ()).map_err(|error| failure(host, &format!("the login of {user}"), &error).refusal)
     }
 
@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
     async fn say(&mut self, step: &str, command: impl fmt::Display) -> Result<Response, Failure> {
         let host = &self.relay.host;
         let asking = self.connection.command(command);
-        match self.limit.bound(format_args!("{host} did not answer {step}"), asking).await {
+        match self.limit.bound(&format!("{host} did not answer {step}"), asking).await {
             Err(refusal) => Err(Failure { answered: false, refusal }),
             Ok(answered) => answered.map_err(|error| failure(host, step, &error)),
         }

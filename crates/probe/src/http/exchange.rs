@@ -440,7 +440,7 @@ impl Check<'_> {
 
 /// TLS as the settings want it. A server name and a client certificate are for the monitor's own host.
 fn wish_for<'a>(plan: &'a Plan, place: &Place) -> Cow<'a, TlsWish> {
-    let wish = &plan.tls;
+    let wish = plan.tls();
     if place.host == plan.place.host || (wish.server_name.is_none() && wish.client.is_none()) {
         return Cow::Borrowed(wish);
     }

@@ -97,12 +97,11 @@ fn not_http(error: &hyper::Error, leftover: &[u8]) -> Outcome {
     if matches!(leftover, [0x15 | 0x16, 0x03, ..]) {
         return fail("protocol", "Server speaks TLS on this port; use https".to_owned());
     }
-    if leftover.is_empty() || leftover.starts_with(b"HTTP/1.") {
-        let lines = fault::chain(error);
-        return fail(
-            "protocol",
-            format!("Answer breaks the rules of HTTP: {}", lines.last().map_or("", String::as_str)),
-        );
+    let lines = fault::chain(error);
+    let innermost = lines.last().map_or("", String::as_str);
+    // The first thing in an answer is its version; whoever fails there does not speak HTTP at all.
+    if leftover.is_empty() || !innermost.contains("version") {
+        return fail("protocol", format!("Answer breaks the rules of HTTP: {innermost}"));
     }
     let greeting = String::from_utf8_lossy(&leftover[..leftover.len().min(4 * LONGEST_GREETING)]);
     let line = greeting.lines().next().unwrap_or_default();

@@ -31,7 +31,9 @@ const HARMLESS: [HeaderName; 6] = [
 pub(crate) struct Hop<'a> {
     pub(crate) place: Cow<'a, Place>,
     pub(crate) method: Method,
-    headers: Cow<'a, HeaderMap>,
+    plan: &'a Plan,
+    /// `None`: those of the plan.
+    headers: Option<HeaderMap>,
     body: Bytes,
     /// Whether this goes to the address of the monitor, as opposed to where that one led.
     pub(crate) is_home: bool,
@@ -51,7 +53,8 @@ impl<'a> Hop<'a> {
         Self {
             place: Cow::Borrowed(&plan.place),
             method: plan.method.clone(),
-            headers: Cow::Borrowed(&plan.headers),
+            plan,
+            headers: None,
             body: plan.body.clone(),
             is_home: true,
             cookies: Vec::new(),
@@ -60,7 +63,7 @@ impl<'a> Hop<'a> {
 
     /// Sets a header of this request.
     pub(crate) fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.headers.to_mut().insert(name, value);
+        self.headers.get_or_insert_with(|| self.plan.headers()).insert(name, value);
     }
 
     /// Adds `watchbell=<moment>` to the query, so that no cache between here and there can answer.
@@ -77,7 +80,7 @@ impl<'a> Hop<'a> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         let headers = request.headers_mut();
-        *headers = self.headers.as_ref().clone();
+        *headers = self.headers();
         if !self.cookies.is_empty() {
             self.bake(headers);
         }
@@ -113,20 +116,16 @@ impl<'a> Hop<'a> {
 
     fn onward(&self, place: Place, status: StatusCode, answered: &HeaderMap) -> Self {
         let is_home = self.is_home && place.has_same_origin(&self.place);
-        let mut headers: HeaderMap = if is_home {
-            self.headers.as_ref().clone()
-        } else {
+        let mut headers = self.headers();
+        if !is_home {
             let may_know = |name: &HeaderName, value: &HeaderValue| {
                 let is_credential =
                     value.is_sensitive() || [header::AUTHORIZATION, header::COOKIE, header::HOST].contains(name);
                 !is_credential && (place.host == self.place.host || HARMLESS.contains(name))
             };
-            self.headers
-                .iter()
-                .filter(|(name, value)| may_know(name, value))
-                .map(|(n, v)| (n.clone(), v.clone()))
-                .collect()
-        };
+            let known = headers.iter().filter(|(name, value)| may_know(name, value));
+            headers = known.map(|(name, value)| (name.clone(), value.clone())).collect();
+        }
         headers.entry(header::HOST).or_insert_with(|| place.authority.clone());
         // RFC 9110, section 15.4: 303 asks with GET; 301 and 302 do so in practice when it was a POST.
         let becomes_get = match status.as_u16() {
@@ -141,11 +140,16 @@ impl<'a> Hop<'a> {
         Self {
             place: Cow::Owned(place),
             method: if becomes_get { Method::GET } else { self.method.clone() },
-            headers: Cow::Owned(headers),
+            plan: self.plan,
+            headers: Some(headers),
             body: if becomes_get { Bytes::new() } else { self.body.clone() },
             is_home,
             cookies: self.cookies_after(answered),
         }
+    }
+
+    fn headers(&self) -> HeaderMap {
+        self.headers.clone().unwrap_or_else(|| self.plan.headers())
     }
 
     fn cookies_after(&self, headers: &HeaderMap) -> Vec<Cookie> {

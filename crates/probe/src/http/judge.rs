@@ -409,20 +409,20 @@ mod tests {
     }
 
     /// The first complaint about the body; empty if there is none.
-    fn about(settings: Value, body: &str) -> String {
+    fn about(settings: &Value, body: &str) -> String {
         let mut broken = Vec::new();
-        rules(&settings).judge_body(body.as_bytes(), true, &mut broken);
+        rules(settings).judge_body(body.as_bytes(), true, &mut broken);
         broken.into_iter().next().map_or_else(String::new, |reason| format!("{}: {}", reason.code, reason.text))
     }
 
     #[test]
     fn texts_are_looked_for() {
-        assert_eq!(about(json!({ "contains": "ok" }), "all ok"), "");
-        assert_eq!(about(json!({ "contains": ["ok", "ready"] }), "all ok"), "body: Body does not contain `ready`");
-        assert_eq!(about(json!({ "not_contains": "error" }), "an error"), "body: Body contains `error`");
-        assert_eq!(about(json!({ "regex": "^v\\d+$" }), "v12"), "");
-        assert_eq!(about(json!({ "regex": "^v\\d+$" }), "vx"), "body: Body does not match `^v\\d+$`");
-        assert_eq!(about(json!({ "not_regex": "(?i)fatal" }), "FATAL"), "body: Body matches `(?i)fatal`");
+        assert_eq!(about(&json!({ "contains": "ok" }), "all ok"), "");
+        assert_eq!(about(&json!({ "contains": ["ok", "ready"] }), "all ok"), "body: Body does not contain `ready`");
+        assert_eq!(about(&json!({ "not_contains": "error" }), "an error"), "body: Body contains `error`");
+        assert_eq!(about(&json!({ "regex": "^v\\d+$" }), "v12"), "");
+        assert_eq!(about(&json!({ "regex": "^v\\d+$" }), "vx"), "body: Body does not match `^v\\d+$`");
+        assert_eq!(about(&json!({ "not_regex": "(?i)fatal" }), "FATAL"), "body: Body matches `(?i)fatal`");
     }
 
     #[test]
@@ -459,14 +459,14 @@ mod tests {
             (json!({ "path": "$.status", "exists": false }), "json: `$.status` exists"),
             (json!({ "path": "$.status", "exists": true }), ""),
         ] {
-            assert_eq!(about(json!({ "json": [rule] }), body), complaint, "{rule}");
+            assert_eq!(about(&json!({ "json": [rule] }), body), complaint, "{rule}");
         }
         let any = json!({ "json": [{ "path": "$.a", "exists": true }] });
-        assert_eq!(about(any.clone(), ""), "json: Body is empty, expected JSON");
-        assert!(about(any.clone(), "<html>").starts_with("json: Body is not JSON: expected value"));
-        assert!(about(any.clone(), &"[".repeat(100_000)).starts_with("json: Body is not JSON: recursion limit"));
+        assert_eq!(about(&any, ""), "json: Body is empty, expected JSON");
+        assert!(about(&any, "<html>").starts_with("json: Body is not JSON: expected value"));
+        assert!(about(&any, &"[".repeat(100_000)).starts_with("json: Body is not JSON: recursion limit"));
         assert!(
-            about(any, &format!("[{}0]", "0,".repeat(MOST_JSON_VALUES))).starts_with("too_large: JSON of the body")
+            about(&any, &format!("[{}0]", "0,".repeat(MOST_JSON_VALUES))).starts_with("too_large: JSON of the body")
         );
     }
 

@@ -33,7 +33,6 @@ const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 const MARGIN: Duration = Duration::from_secs(30);
 
 /// Where one monitor gets its tokens, and the one it has.
-#[derive(Debug)]
 pub(crate) struct TokenSource {
     place: Place,
     headers: HeaderMap,
@@ -41,7 +40,7 @@ pub(crate) struct TokenSource {
     kept: Mutex<Option<Token>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Token {
     value: HeaderValue,
     until: Timestamp,
@@ -120,7 +119,7 @@ impl TokenSource {
     }
 
     async fn fetch(&self, check: &mut Check<'_>) -> Result<Token, Outcome> {
-        let tls = TlsWish { server_name: None, client: None, alpn: vec!["http/1.1"], ..check.plan().tls.clone() };
+        let tls = TlsWish { server_name: None, client: None, alpn: vec!["http/1.1"], ..check.plan().tls().clone() };
         let wire = check.open(&self.place, &tls, HttpVersion::One).await?;
         let request = self.request();
         let sent = check.send(wire, request, &self.place).await;

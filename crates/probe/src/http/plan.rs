@@ -30,14 +30,15 @@ const MOST_REDIRECTS: u8 = 20;
 pub(crate) const BODY_LIMITS: std::ops::RangeInclusive<u32> = 1024..=16 * 1024 * 1024;
 
 /// A check, ready to be made.
-#[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) place: Place,
     pub(crate) method: hyper::Method,
-    /// All headers for the first place, `Host` included. `Connection` is not: it depends on the protocol.
-    pub(crate) headers: HeaderMap,
+    /// `None`: the usual ones. Most monitors have these, and each map takes a kilobyte.
+    headers: Option<Box<HeaderMap>>,
     pub(crate) body: Bytes,
-    pub(crate) tls: TlsWish,
+    /// `None`: the usual one, for the version of HTTP.
+    tls: Option<Box<TlsWish>>,
+    version: HttpVersion,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) rules: Rules,
     pub(crate) tokens: Option<Box<TokenSource>>,
@@ -82,20 +83,36 @@ impl Plan {
         let body = request_body(http, &mut complaints);
         let headers =
             place.as_ref().zip(url.as_ref()).map(|(place, url)| request_headers(http, place, url, &mut complaints));
-        let tls = tls_wish(&http.tls, http.http_version, &mut complaints);
+        let version = http.http_version;
+        let tls = http.tls.as_ref().map(|tls| Box::new(tls_wish(tls, version, &mut complaints)));
         let proxy = http.proxy.as_ref().and_then(|proxy| complaints.take("proxy", proxy.expose().parse::<Proxy>()));
         let rules = Rules::new(http, &mut complaints);
-        let tokens = match &http.auth {
+        let tokens = match http.auth.as_deref() {
             Some(Auth::OAuth2(settings)) => TokenSource::new(settings, &mut complaints).map(Box::new),
             _ => None,
         };
         limits(http, &mut complaints);
         match (place, headers) {
             (Some(place), Some(headers)) if complaints.0.is_empty() => {
-                Ok(Self { place, method: http.method.to_http(), headers, body, tls, proxy, rules, tokens })
+                let headers = (headers != usual_headers(&place)).then(|| Box::new(headers));
+                Ok(Self { place, method: http.method.to_http(), headers, body, tls, version, proxy, rules, tokens })
             }
             _ => Err(complaints.0),
         }
+    }
+
+    /// All headers for the first place, `Host` included. `Connection` is not: it depends on the protocol.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        self.headers.as_ref().map_or_else(|| usual_headers(&self.place), |headers| headers.as_ref().clone())
+    }
+
+    pub(crate) fn tls(&self) -> &TlsWish {
+        static USUAL: OnceLock<[TlsWish; 3]> = OnceLock::new();
+        self.tls.as_deref().unwrap_or_else(|| {
+            let versions = [HttpVersion::Auto, HttpVersion::One, HttpVersion::Two];
+            let usual = USUAL.get_or_init(|| versions.map(|it| TlsWish { alpn: protocols(it), ..TlsWish::default() }));
+            &usual[self.version as usize]
+        })
     }
 }
 
@@ -127,7 +144,7 @@ fn limits(http: &Http, complaints: &mut Complaints) {
 }
 
 fn request_body(http: &Http, complaints: &mut Complaints) -> Bytes {
-    let body: Bytes = match &http.body {
+    let body: Bytes = match http.body.as_deref() {
         None => return Bytes::new(),
         Some(Body::Json(value)) => value.to_string().into(),
         Some(Body::Form(fields)) => {
@@ -158,18 +175,26 @@ const RESERVED: [HeaderName; 9] = [
     header::PROXY_AUTHENTICATE,
 ];
 
-fn request_headers(http: &Http, place: &Place, url: &url::Url, complaints: &mut Complaints) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(6 + http.headers.len());
+fn usual_headers(place: &Place) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::HOST, place.authority.clone());
-    let user_agent = match &http.user_agent {
-        Some(name) => complaints.take("user_agent", HeaderValue::from_str(name).map_err(|_| NOT_A_VALUE)),
-        None => Some(HeaderValue::from_static(USER_AGENT)),
-    };
-    headers.extend(user_agent.map(|name| (header::USER_AGENT, name)));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    let packings = if http.decompress { "gzip, deflate, br" } else { "identity" };
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(packings));
-    match &http.body {
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+}
+
+fn request_headers(http: &Http, place: &Place, url: &url::Url, complaints: &mut Complaints) -> HeaderMap {
+    let mut headers = usual_headers(place);
+    if let Some(name) = &http.user_agent
+        && let Some(name) = complaints.take("user_agent", HeaderValue::from_str(name).map_err(|_| NOT_A_VALUE))
+    {
+        headers.insert(header::USER_AGENT, name);
+    }
+    if http.decompress {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br"));
+    }
+    match http.body.as_deref() {
         Some(Body::Json(_)) => headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         Some(Body::Form(_)) => {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
@@ -187,13 +212,17 @@ fn request_headers(http: &Http, place: &Place, url: &url::Url, complaints: &mut 
         let field = format!("headers.{name}");
         let name = complaints.take(&field, header_name(name));
         let value = complaints.take(&field, HeaderValue::from_str(value).map_err(|_| NOT_A_VALUE));
-        headers.extend(name.zip(value));
+        if let Some((name, value)) = name.zip(value) {
+            headers.insert(name, value);
+        }
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
     if host.is_none() {
         complaints.add("headers.Host", "it is a host, with a port if need be, such as shop.example.org:8080");
     }
-    headers.extend(credentials(http, url, complaints));
+    if let Some((name, value)) = credentials(http, url, complaints) {
+        headers.insert(name, value);
+    }
     headers
 }
 
@@ -212,7 +241,7 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
 
 /// The header that proves who asks: from `auth`, else from the address.
 fn credentials(http: &Http, url: &url::Url, complaints: &mut Complaints) -> Option<(HeaderName, HeaderValue)> {
-    let (name, value) = match &http.auth {
+    let (name, value) = match http.auth.as_deref() {
         Some(Auth::Basic(basic)) => {
             if basic.user.contains(':') {
                 complaints.add("auth.basic.user", "a user name cannot contain a colon (RFC 7617, section 2)");
@@ -253,9 +282,7 @@ pub(crate) fn basic_value(user: &str, password: &str) -> HeaderValue {
     HeaderValue::try_from(format!("Basic {encoded}")).expect("base64 is printable")
 }
 
-fn tls_wish(tls: &Option<Tls>, version: HttpVersion, complaints: &mut Complaints) -> TlsWish {
-    let usual = Tls::default();
-    let tls = tls.as_ref().unwrap_or(&usual);
+fn tls_wish(tls: &Tls, version: HttpVersion, complaints: &mut Complaints) -> TlsWish {
     let ca_pem = tls.ca.as_deref().filter(|pem| {
         let found = has_certificates(pem);
         if !found {
@@ -284,11 +311,7 @@ fn tls_wish(tls: &Option<Tls>, version: HttpVersion, complaints: &mut Complaints
     let wish = TlsWish {
         verify: tls.verify,
         minimum: tls.minimum,
-        alpn: match version {
-            HttpVersion::Auto => vec!["h2", "http/1.1"],
-            HttpVersion::One => vec!["http/1.1"],
-            HttpVersion::Two => vec!["h2"],
-        },
+        alpn: protocols(version),
         server_name: tls.server_name.clone(),
         client,
         ca_pem: ca_pem.map(str::to_owned),
@@ -297,6 +320,14 @@ fn tls_wish(tls: &Option<Tls>, version: HttpVersion, complaints: &mut Complaints
         complaints.take("tls", wish.check());
     }
     wish
+}
+
+fn protocols(version: HttpVersion) -> Vec<&'static str> {
+    match version {
+        HttpVersion::Auto => vec!["h2", "http/1.1"],
+        HttpVersion::One => vec!["http/1.1"],
+        HttpVersion::Two => vec!["h2"],
+    }
 }
 
 fn has_certificates(pem: &str) -> bool {

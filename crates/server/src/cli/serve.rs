@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use url::Url;
 use watchbell_core::{Secret, Timestamp};
 use watchbell_net::{Net, NetSettings};
 use watchbell_notify::Sender;
-use watchbell_store::{Keep, Lease, OpenSettings, Store};
+use watchbell_store::{Keep, Lease, Store};
 
 use super::ServeArgs;
 use crate::app::{App, Settings};
@@ -23,6 +24,7 @@ use crate::engine::{self, FromFile, Handle, Parts};
 use crate::live::Live;
 use crate::seal::Seal;
 use crate::telemetry::{self, Own};
+use crate::web::Setup;
 use crate::{process, random, web};
 
 /// `alive` is stamped, the lease renewed and the service manager told this often.
@@ -40,21 +42,17 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let listener = process::listen(args.listen).await?;
     let address = listener.local_addr().context("the listening address is not known")?;
 
-    let store = Store::open(match &args.database {
-        Some(url) => OpenSettings::postgres(Secret::new(url)),
-        None => OpenSettings::folder(&args.data),
-    })
-    .await?;
-    let seal = Arc::new(Seal::open(&args.data)?);
+    let store = Store::open(args.store.settings()).await?;
+    let seal = Arc::new(Seal::open(&args.store.data)?);
     let node = format!("{}-{}", std::process::id(), random::letters(8));
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(process::stop_on_signal(stop.clone()));
-    let Some(lease) = stand_by(&store, &node, stopped.clone()).await? else {
+    let Some(lease) = stand_by(&store, &node, &listener, stopped.clone()).await? else {
         store.close().await?;
         return Ok(());
     };
 
-    let served = serve(&args, loaded, listener, address, &store, seal, node, lease.clone(), stop, stopped).await;
+    let served = serve(&args, loaded, &listener, address, &store, seal, node, lease.clone(), stop, stopped).await;
     // Whoever waits for the lease need not wait for it to run out.
     let _ = store.release_lease(&lease).await;
     store.close().await?;
@@ -62,21 +60,33 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 /// Waits until the monitors are ours to watch. `None`: we were told to stop first.
-async fn stand_by(store: &Store, node: &str, mut stopped: watch::Receiver<bool>) -> anyhow::Result<Option<Lease>> {
-    let mut said = false;
-    loop {
-        if let Some(lease) = store.acquire_lease(node).await? {
-            return Ok(Some(lease));
+async fn stand_by(
+    store: &Store,
+    node: &str,
+    listener: &TcpListener,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<Option<Lease>> {
+    if let Some(lease) = store.acquire_lease(node).await? {
+        return Ok(Some(lease));
+    }
+    let holder = store.lease_holder().await?.map(|holder| holder.node).unwrap_or_default();
+    tracing::info!(%holder, "another node watches the monitors; standing by to take over");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let waiting = async {
+        loop {
+            tokio::time::sleep(STAND_BY).await;
+            match store.acquire_lease(node).await {
+                Ok(Some(lease)) => return lease,
+                Ok(None) => {}
+                Err(why) => tracing::warn!(%why, "whether the other node is there could not be asked"),
+            }
         }
-        if !said {
-            said = true;
-            let holder = store.lease_holder().await?.map(|holder| holder.node).unwrap_or_default();
-            tracing::info!(%holder, "another node watches the monitors; standing by to take over");
-        }
-        tokio::select! {
-            () = tokio::time::sleep(STAND_BY) => {}
-            _ = stopped.changed() => return Ok(None),
-        }
+    };
+    // Whoever asks meanwhile is told so, instead of waiting for an answer that does not come.
+    tokio::select! {
+        lease = waiting => Ok(Some(lease)),
+        served = web::serve::serve(listener, web::serve::standing_by(), stopped.clone()) => served.map(|()| None).map_err(Into::into),
+        _ = stopped.changed() => Ok(None),
     }
 }
 
@@ -84,7 +94,7 @@ async fn stand_by(store: &Store, node: &str, mut stopped: watch::Receiver<bool>)
 async fn serve(
     args: &ServeArgs,
     loaded: Loaded,
-    listener: tokio::net::TcpListener,
+    listener: &TcpListener,
     address: SocketAddr,
     store: &Store,
     seal: Arc<Seal>,
@@ -146,7 +156,7 @@ async fn serve(
     let reload = config::reload::start(args.config.clone(), Arc::clone(&app), address, args.base_url.clone());
 
     let setup = setup_link(&app).await?;
-    let router = web::router(Arc::clone(&app), setup);
+    let router = web::router(Arc::clone(&app), Setup::new(setup.as_deref()));
     let serving = web::serve::serve(listener, router, stopped.clone());
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "watching");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -227,7 +237,7 @@ async fn setup_link(app: &App) -> anyhow::Result<Option<String>> {
         return Ok(None);
     }
     let token = random::token();
-    let link = app.settings.load().base_url.join(&format!("setup?token={token}"))?;
+    let link = Setup::link(&app.settings.load().base_url, &token);
     println!("\n  Watchbell is running. Open this link once to set it up:\n\n    {link}\n");
     Ok(Some(token))
 }

@@ -32,7 +32,11 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(at: Place, sentence: impl Into<String>) -> Self {
-        Self { at, sentence: sentence.into(), about: None }
+        let mut sentence = capital(&sentence.into());
+        if !sentence.ends_with(['.', '!', '?', ':']) {
+            sentence.push('.');
+        }
+        Self { at, sentence, about: None }
     }
 
     pub(super) fn about(mut self, slug: &Slug) -> Self {
@@ -222,6 +226,12 @@ fn distance(a: &[char], b: &[char]) -> usize {
         last = row;
     }
     last[b.len()]
+}
+
+/// `text` with a large first letter.
+pub(super) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|c| c.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// `a`, `b` or `c`.

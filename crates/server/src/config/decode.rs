@@ -8,7 +8,7 @@ use serde::de::{
     MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 
-use super::complain::{Fault, Place, nearest, one_of};
+use super::complain::{Fault, Place, capital, nearest, one_of};
 use super::tree::{Content, Entry, Node, Scalar};
 
 /// Reads `node` as a `T`. `named_at` is where its key stands: what is missing is missing there.
@@ -55,10 +55,7 @@ impl std::error::Error for Misfit {}
 
 impl de::Error for Misfit {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        let message = in_our_words(message.to_string());
-        let mut letters = message.chars();
-        let mut sentence: String =
-            letters.next().map(|c| c.to_uppercase().chain(letters).collect()).unwrap_or_default();
+        let mut sentence = capital(&in_our_words(message.to_string()));
         if !sentence.ends_with(['.', '!', '?']) {
             sentence.push('.');
         }
@@ -99,9 +96,12 @@ fn in_our_words(message: String) -> String {
 
 fn unknown(name: &str, expected: &[&str], how: &str) -> String {
     let name: String = name.chars().take(60).collect();
+    // `get` beside `GET` is an alias.
+    let first = |(index, name): &(usize, &&str)| !expected[..*index].iter().any(|it| it.eq_ignore_ascii_case(name));
+    let possible = one_of(expected.iter().enumerate().filter(first).map(|(_, name)| *name));
     match nearest(&name, expected.iter().copied()) {
-        Some(near) => format!("`{name}` {how}; did you mean `{near}`? Possible: {}.", one_of(expected.iter().copied())),
-        None => format!("`{name}` {how}. Possible: {}.", one_of(expected.iter().copied())),
+        Some(near) => format!("`{name}` {how}; did you mean `{near}`? Possible: {possible}."),
+        None => format!("`{name}` {how}. Possible: {possible}."),
     }
 }
 
@@ -129,7 +129,7 @@ fn expectation(expected: &dyn Expected) -> String {
 
 fn found(unexpected: Unexpected<'_>) -> String {
     match unexpected {
-        Unexpected::Str(text) if text.is_empty() => "an empty text".into(),
+        Unexpected::Str("") => "an empty text".into(),
         Unexpected::Str(text) => format!("`{}`", text.chars().take(60).collect::<String>()),
         Unexpected::Bool(value) => format!("`{value}`"),
         Unexpected::Unsigned(value) => format!("`{value}`"),

@@ -11,7 +11,7 @@ use watchbell_notify::Channel;
 use watchbell_probe::Probe;
 
 use super::check::check;
-use super::complain::{ConfigError, Fault, Place, Source};
+use super::complain::{ConfigError, Fault, Place, Source, capital};
 use super::decode::decode;
 use super::secrets;
 use super::spec::{ConfigFile, MonitorSpec};
@@ -99,7 +99,7 @@ pub(super) fn load_with(path: &Path, variables: &Variables<'_>) -> Result<Loaded
     {
         faults.extend(check(file, &root));
     }
-    faults.sort_by(|a, b| a.at.cmp(&b.at));
+    faults.sort_by_key(|fault| fault.at);
     faults.dedup();
     errors.extend(faults.into_iter().map(|fault| ConfigError::at(fault, &sources)));
     match file {
@@ -277,11 +277,6 @@ fn decode_map<T>(
         }
     }
     read
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|c| c.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// A setting of a kind, written one level too high: says where it belongs.

@@ -13,5 +13,5 @@ pub(crate) mod spec;
 mod tree;
 mod variables;
 
-pub(crate) use complain::{ConfigError, nearest};
-pub(crate) use load::{Loaded, Unusable, load, load_or_empty};
+pub(crate) use complain::nearest;
+pub(crate) use load::{Loaded, Unusable, load_or_empty};

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use url::Url;
+use watchbell_core::Timestamp;
 
 use super::complain::ConfigError;
 use super::load::{Loaded, files, load};
@@ -44,36 +45,36 @@ pub(crate) fn start(
     base_url: Option<Url>,
 ) -> Option<Reload> {
     let path = config?;
-    let task = tokio::spawn(async move {
-        let at_start = load_apart(&path).await.ok().map(|loaded| loaded.file.egress);
-        let applied = |outcome: Result<Loaded, Vec<ConfigError>>| {
-            let (app, base_url, at_start) = (Arc::clone(&app), base_url.clone(), at_start.clone());
-            async move {
-                let now = app.clock.now();
-                let restart = match &outcome {
-                    Ok(loaded) => at_start.is_some_and(|egress| egress != loaded.file.egress),
-                    Err(_) => false,
-                };
-                let mut problems = match apply(&app, outcome, base_url, address).await {
-                    Ok(()) => Vec::new(),
-                    Err(problems) => problems,
-                };
-                if restart {
-                    problems.push(Problem {
-                        place: "egress".into(),
-                        about: None,
-                        sentence: "The rule of addresses that may be reached was changed; restart Watchbell.".into(),
-                        consequence: "Checks and messages follow the old rule until then.".into(),
-                        since: now,
-                    });
-                }
-                app.problems.replace(Source::File, problems);
-                app.live.publish(News::Configuration);
+    let mut egress = None;
+    let applied = move |outcome: Result<Loaded, Vec<ConfigError>>| {
+        // The first reading only makes sure that nothing changed while the server started.
+        let first = egress.is_none();
+        let at_start = egress.get_or_insert_with(|| outcome.as_ref().ok().map(|loaded| loaded.file.egress.clone()));
+        let restart = matches!((at_start, &outcome), (Some(old), Ok(new)) if *old != new.file.egress);
+        let (app, base_url) = (Arc::clone(&app), base_url.clone());
+        async move {
+            let mut problems = match apply(&app, outcome, base_url, address, first).await {
+                Ok(()) => Vec::new(),
+                Err(problems) => problems,
+            };
+            if restart {
+                problems.push(egress_changed(app.clock.now()));
             }
-        };
-        watch(path, applied).await;
-    });
-    Some(Reload(task))
+            app.problems.replace(Source::File, problems);
+            app.live.publish(News::Configuration);
+        }
+    };
+    Some(Reload(tokio::spawn(watch(path, applied))))
+}
+
+fn egress_changed(since: Timestamp) -> Problem {
+    Problem {
+        place: "egress".into(),
+        about: None,
+        sentence: "The rule of addresses that may be reached was changed; restart Watchbell.".into(),
+        consequence: "Checks and messages follow the old rule until then.".into(),
+        since,
+    }
 }
 
 async fn apply(
@@ -81,6 +82,7 @@ async fn apply(
     outcome: Result<Loaded, Vec<ConfigError>>,
     base_url: Option<Url>,
     address: SocketAddr,
+    first: bool,
 ) -> Result<(), Vec<Problem>> {
     let now = app.clock.now();
     let loaded = outcome.map_err(|errors| {
@@ -100,12 +102,16 @@ async fn apply(
     cli::serve::apply(&app.engine, &loaded).await.map_err(|why| refused(why.to_string()))?;
     app.settings.store(Arc::new(settings));
     let (monitors, channels) = (loaded.file.monitors.len(), loaded.file.channels.len());
-    tracing::info!(monitors, channels, "the changed configuration is applied");
+    if first {
+        tracing::debug!(monitors, channels, "the configuration is watched for changes");
+    } else {
+        tracing::info!(monitors, channels, "the changed configuration is applied");
+    }
     Ok(())
 }
 
-/// Calls `changed` with what is read, each time the files of `path` (or the secrets they name) have changed, and
-/// after SIGHUP. Never ends.
+/// Calls `changed` with what is read: once at the beginning, each time the files of `path` (or the secrets they name)
+/// have changed, and after SIGHUP. Never ends.
 async fn watch<F, Done>(path: PathBuf, mut changed: F)
 where
     F: FnMut(Result<Loaded, Vec<ConfigError>>) -> Done,
@@ -114,26 +120,27 @@ where
     let mut hangup = signal(SignalKind::hangup()).ok();
     let (tell, mut told) = mpsc::channel(1);
     let mut folders = Folders::new(tell);
-    let mut secrets: Vec<PathBuf> = load_apart(&path).await.map(|loaded| loaded.read).unwrap_or_default();
-    let mut known = Prints::take(&path, &secrets);
+    let mut read = Vec::new();
+    let mut known = Prints::take(&path, &read);
+    let mut asked = true;
     loop {
         folders.watch(&known.folders());
-        let asked = tokio::select! {
+        let now = Prints::take(&path, &read);
+        if asked || now != known {
+            let outcome = load_apart(&path).await;
+            if let Ok(loaded) = &outcome {
+                read.clone_from(&loaded.read);
+            }
+            // A file that changed while it was read shall be read again: what was seen before counts.
+            known = Prints::take(&path, &read).or_older(&now);
+            folders.watch(&known.folders());
+            changed(outcome).await;
+        }
+        asked = tokio::select! {
             () = hung_up(&mut hangup) => true,
             () = settled(&mut told) => false,
             () = tokio::time::sleep(LOOK) => false,
         };
-        let now = Prints::take(&path, &secrets);
-        if !asked && now == known {
-            continue;
-        }
-        known = now;
-        let outcome = load_apart(&path).await;
-        if let Ok(loaded) = &outcome {
-            secrets.clone_from(&loaded.read);
-            known = Prints::take(&path, &secrets).or_older(known);
-        }
-        changed(outcome).await;
     }
 }
 
@@ -251,7 +258,7 @@ impl Prints {
     }
 
     /// These, but with what `older` knows: a file that changed while it was read shall be read again.
-    fn or_older(self, older: Self) -> Self {
+    fn or_older(self, older: &Self) -> Self {
         let known = |path: &Path| older.0.iter().find(|(old, _)| old == path).map(|(_, print)| print.clone());
         Self(
             self.0
@@ -288,9 +295,9 @@ mod tests {
 
     type Outcome = Result<Vec<String>, String>;
 
-    /// Watches `path`; gives the slugs of what was applied, or the first complaint.
+    /// Watches `path`; gives the slugs of what was applied, or the first complaint. What is there at first is seen.
     async fn watching(path: PathBuf) -> (mpsc::Receiver<Outcome>, JoinHandle<()>) {
-        let (tell, told) = mpsc::channel(16);
+        let (tell, mut told) = mpsc::channel(16);
         let task = tokio::spawn(watch(path, move |outcome| {
             let tell = tell.clone();
             async move {
@@ -300,8 +307,7 @@ mod tests {
                 let _ = tell.send(outcome).await;
             }
         }));
-        // The watch stands once the first load is through.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(next(&mut told).await.is_ok_and(|monitors| monitors == ["a"]));
         (told, task)
     }
 
@@ -374,14 +380,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let secrets = tempfile::tempdir().unwrap();
         let token = secrets.path().join("token");
-        fs::write(&token, "first-token").unwrap();
+        fs::write(&token, "123:first").unwrap();
         let channel = format!("channels: {{t: {{telegram: {{token: 'file:{}', chat_id: '-1'}}}}}}\n", token.display());
         fs::write(folder.path().join("a.yaml"), channel + &monitor("a")).unwrap();
         let (mut told, task) = watching(folder.path().to_owned()).await;
 
         fs::write(folder.path().join("b.yml"), monitor("b")).unwrap();
         assert_eq!(next(&mut told).await, Ok(vec!["a".into(), "b".into()]));
-        fs::write(&token, "second-token").unwrap();
+        fs::write(&token, "123:second").unwrap();
         assert_eq!(next(&mut told).await, Ok(vec!["a".into(), "b".into()]), "a new secret is applied");
         fs::remove_file(folder.path().join("b.yml")).unwrap();
         assert_eq!(next(&mut told).await, Ok(vec!["a".into()]));

@@ -21,8 +21,12 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(catalog::schema_of::<ConfigFile>)
 /// `folder`. Returns where secrets stand (and how wide), the files read, and what could not be read.
 pub(super) fn fetch(root: &mut Node, folder: &Path) -> Fetched {
     let mut fetched = Fetched::default();
-    each_secret(&SCHEMA, root, &mut |node| {
+    each_secret(&SCHEMA, root, &mut |node, known| {
         let Content::Scalar(scalar) = &mut node.content else { return };
+        if !known {
+            fetched.places.push((node.at, scalar.width));
+            return;
+        }
         let Some(path) = scalar.text.strip_prefix("file:") else {
             // A variable stands in the file by its name, which may be shown.
             if scalar.written.is_none() {
@@ -69,9 +73,10 @@ fn read(path: &Path) -> Result<String, String> {
     }
 }
 
-fn each_secret(schema: &Value, node: &mut Node, visit: &mut dyn FnMut(&mut Node)) {
+/// Visits every secret (`true`), and what may be one under a misspelled key (`false`).
+fn each_secret(schema: &Value, node: &mut Node, visit: &mut dyn FnMut(&mut Node, bool)) {
     if schema["writeOnly"] == true {
-        visit(node);
+        visit(node, true);
         return;
     }
     for family in ["oneOf", "anyOf", "allOf"] {
@@ -87,6 +92,7 @@ fn each_secret(schema: &Value, node: &mut Node, visit: &mut dyn FnMut(&mut Node)
                     None if schema["additionalProperties"].is_object() => {
                         each_secret(&schema["additionalProperties"], &mut entry.value, visit);
                     }
+                    None if has_secrets(schema) => visit(&mut entry.value, false),
                     None => {
                         for schema in schema["patternProperties"].as_object().into_iter().flat_map(|it| it.values()) {
                             each_secret(schema, &mut entry.value, visit);
@@ -104,6 +110,10 @@ fn each_secret(schema: &Value, node: &mut Node, visit: &mut dyn FnMut(&mut Node)
         }
         Content::Scalar(_) => {}
     }
+}
+
+fn has_secrets(schema: &Value) -> bool {
+    schema["properties"].as_object().is_some_and(|fields| fields.values().any(|field| field["writeOnly"] == true))
 }
 
 #[cfg(test)]

@@ -357,8 +357,13 @@ impl HeartbeatSpec {
         let schedule = match (&self.interval, &self.schedule) {
             (Some(interval), None) if interval.0 >= Duration::from_secs(1) => Schedule::Every(interval.0),
             (Some(_), None) => return Err(Complaint::new("interval", "A heartbeat comes at most once a second.")),
-            (None, Some(line)) => Schedule::cron(line, self.timezone.as_deref().unwrap_or("UTC"))
-                .map_err(|sentence| Complaint::new("schedule", sentence))?,
+            (None, Some(line)) => {
+                let zone = self.timezone.as_deref().unwrap_or("UTC");
+                Schedule::cron(line, zone).map_err(|sentence| {
+                    let zone_is_good = Schedule::cron("0 0 * * *", zone).is_ok();
+                    Complaint::new(if zone_is_good { "schedule" } else { "timezone" }, sentence)
+                })?
+            }
             (Some(_), Some(_)) => {
                 return Err(Complaint::new("schedule", "Either `interval` or `schedule`, not both."));
             }

@@ -4,15 +4,20 @@
 use std::sync::Arc;
 
 use watchbell_core::decide::{Event, Ping, Signal};
+use watchbell_core::schedule::Grid;
 use watchbell_core::{Slug, State, Timestamp};
 use watchbell_store::{Change, ChannelRow, ChannelWrite, IncidentChange, MonitorRow, MonitorWrite};
 
 use super::handle::{Command, FromFile};
+use super::start::SPREAD;
 use super::timer::{self, Order};
 use super::{Answer, Arrival, Channel, Engine, Fixed, Make, Monitor, Origin, Refused, Watched};
 use crate::app::{Problem, Source};
 use crate::config::spec::{Defaults, MonitorSpec};
 use crate::live::Acknowledged;
+
+/// So many new or changed monitors are looked at in the moment they are made; more are spread.
+const AT_ONCE: usize = 50;
 
 impl Engine {
     pub(super) fn command(&mut self, command: Command, now: Timestamp) {
@@ -152,9 +157,20 @@ impl Engine {
         if paused || fixed.spec.probe.is_none() {
             self.timer.order(Order::Forget { monitor: id });
         } else {
-            self.watch(id, now);
+            let at = self.first_look(id, now);
+            self.watch(id, at);
         }
         Ok(())
+    }
+
+    /// At once, unless so many come at once that they would all be asked in the same moment.
+    fn first_look(&self, monitor: i64, now: Timestamp) -> Timestamp {
+        if self.batch.len() < AT_ONCE {
+            return now;
+        }
+        let interval = self.monitors.get(&monitor).map_or(SPREAD, |known| known.view.fixed.policy.interval);
+        let grid = Grid::new(monitor, SPREAD.min(interval));
+        grid.start(grid.next(now))
     }
 
     /// Has the timer look at a monitor from `at` on.

@@ -12,7 +12,8 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use watchbell_core::{Message, Slug, Timestamp};
-use watchbell_notify::{Breaker, DEAD_AFTER, Refusal, Sender, next_try};
+use watchbell_notify::retry::{Breaker, DEAD_AFTER, next_try};
+use watchbell_notify::{Refusal, Sender};
 use watchbell_store::{Delivery, Finished, NewDelivery, Store, StoreError};
 
 use crate::app::Settings;
@@ -47,7 +48,8 @@ pub(crate) struct Deliverer {
 /// What one try gave.
 struct Tried {
     channel: Slug,
-    worked: bool,
+    /// The channel is ill; how long it asked to be left alone.
+    ill: Option<Option<Duration>>,
 }
 
 impl Deliverer {
@@ -127,15 +129,14 @@ impl Deliverer {
         places: &mut HashMap<Slug, usize>,
         breakers: &mut HashMap<Slug, Breaker>,
     ) {
-        let Some(Tried { channel, worked }) = tried else { return };
+        let Some(Tried { channel, ill }) = tried else { return };
         if let Some(taken) = places.get_mut(&channel) {
             *taken = taken.saturating_sub(1);
         }
         let breaker = breakers.entry(channel).or_default();
-        if worked {
-            breaker.succeeded();
-        } else {
-            breaker.failed(self.clock.now(), None, random::fraction());
+        match ill {
+            None => breaker.succeeded(),
+            Some(after) => breaker.failed(self.clock.now(), after, random::fraction()),
         }
     }
 
@@ -148,7 +149,10 @@ impl Deliverer {
         };
         let now = self.clock.now();
         // A refusal for good is about this message or these settings; only what may pass says the channel is ill.
-        let worked = !matches!(sent, Err(Refusal::Later { .. }));
+        let ill = match &sent {
+            Err(Refusal::Later { after, .. }) => Some(*after),
+            Ok(_) | Err(Refusal::Never { .. }) => None,
+        };
         let shown = match &sent {
             Ok(_) => Ok(()),
             Err(Refusal::Later { why, .. } | Refusal::Never { why }) => Err(why.clone()),
@@ -168,7 +172,7 @@ impl Deliverer {
         self.finish(&delivery, now, outcome, fallback).await;
         self.live.channel_answered(channel.as_str(), now, shown);
         self.live.publish(News::Deliveries);
-        Tried { channel, worked }
+        Tried { channel, ill }
     }
 
     /// Notes the outcome. If the store does not answer, the claim runs out and the message is sent once more,

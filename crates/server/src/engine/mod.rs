@@ -17,7 +17,7 @@ use watchbell_core::route::{Routes, route};
 use watchbell_core::schedule::Grid;
 use watchbell_core::{Finding, Outcome, Reason, Slug, Span, Timestamp, Verdict};
 use watchbell_notify::Channel;
-use watchbell_store::{Change, Commit, IncidentChange, Lease, NewDelivery, NewEvidence, Store, StoredResult};
+use watchbell_store::{Change, IncidentChange, Lease, NewDelivery, NewEvidence, Store, StoredResult};
 
 use crate::app::{Problems, Settings};
 use crate::clock::{Clock, monotonic};
@@ -36,7 +36,7 @@ mod timer;
 
 pub(crate) use message::test_message;
 pub(crate) use handle::{Answer, FromFile, Handle, Make, Refused};
-pub(crate) use start::{Parts, Running, start};
+pub(crate) use start::{Parts, start};
 
 use commit::Batch;
 use handle::Command;

@@ -12,7 +12,7 @@ use watchbell_core::schedule::Grid;
 use watchbell_core::{State, Timestamp};
 use watchbell_net::Net;
 use watchbell_probe::Reuse;
-use watchbell_store::{Lease, Loaded, MonitorRow, Store, StoreError};
+use watchbell_store::{Lease, Loaded, MonitorRow, Store};
 
 use super::commands::fixed;
 use super::commit::Batch;
@@ -26,7 +26,7 @@ use crate::seal::Seal;
 use crate::telemetry::Own;
 
 /// After a start, first looks are spread over at most this long.
-const SPREAD: Duration = Duration::from_secs(30);
+pub(super) const SPREAD: Duration = Duration::from_secs(30);
 /// So many commands may wait.
 const COMMANDS: usize = 1024;
 
@@ -56,7 +56,7 @@ pub(crate) struct Running {
 }
 
 /// Loads everything, tells every monitor that we were away, applies the file, and starts.
-pub(crate) async fn start(parts: Parts, stop: watch::Receiver<bool>) -> Result<Running, StoreError> {
+pub(crate) async fn start(parts: Parts, stop: watch::Receiver<bool>) -> anyhow::Result<Running> {
     let now = parts.clock.now();
     let loaded = parts.store.load(now - HISTORY).await?;
     let (intake, arrivals) = Intake::open(Arc::clone(&parts.own));
@@ -91,6 +91,8 @@ pub(crate) async fn start(parts: Parts, stop: watch::Receiver<bool>) -> Result<R
     };
     engine.remember(loaded, now);
     engine.apply_file(parts.file, now);
+    // Whoever asks from now on sees everything.
+    engine.commit().await?;
     let task = tokio::spawn(engine.run(arrivals, inbox, stop));
     Ok(Running { handle: Handle { commands }, task, deliver })
 }

@@ -13,25 +13,27 @@ use super::{Web, error};
 /// Lets through whom the route was declared for, and puts the [`Caller`] beside the request.
 pub(super) async fn require(
     State((web, permission)): State<(Web, Permission)>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     if permission == Permission::Machine {
         return next.run(request).await;
     }
-    let api = error::is_api(request.uri().path());
-    if !request.method().is_safe() && !is_own_form(&web, request.headers(), request.method()) {
+    // A body may not be shared between threads, and so may not be held while we wait; the rest may.
+    let (mut parts, body) = request.into_parts();
+    let api = error::is_api(parts.uri.path());
+    if !parts.method.is_safe() && !is_own_form(&web, &parts.headers, &parts.method) {
         return Failure::ForeignForm.answer(api);
     }
-    let caller = match auth::identify(&web, request.headers(), request.extensions()).await {
+    let caller = match auth::identify(&web, &parts.headers, &parts.extensions).await {
         Ok(caller) => caller,
         Err(failure) => return failure.answer(api),
     };
-    if let Err(refusal) = auth::admit(&web, &caller, permission, &request).await {
+    if let Err(refusal) = auth::admit(&web, &caller, permission, &parts).await {
         return refusal.answer(api);
     }
-    request.extensions_mut().insert::<Caller>(caller);
-    next.run(request).await
+    parts.extensions.insert::<Caller>(caller);
+    next.run(Request::from_parts(parts, body)).await
 }
 
 /// Whether an unsafe request comes from one of our own pages, or from a program that carries no cookie.

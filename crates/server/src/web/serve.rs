@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::{StatusCode, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -26,7 +27,7 @@ const HEAD: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves until `stopped`.
-pub(crate) async fn serve(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) -> std::io::Result<()> {
+pub(crate) async fn serve(listener: &TcpListener, router: Router, mut stopped: watch::Receiver<bool>) -> std::io::Result<()> {
     let graceful = GracefulShutdown::new();
     let guests = Arc::new(Guests::default());
     let mut builder = Builder::new(TokioExecutor::new());
@@ -57,6 +58,14 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stopped: wa
     }
     let _ = tokio::time::timeout(FAREWELL, graceful.shutdown()).await;
     Ok(())
+}
+
+/// What a node answers while another one watches: not here, and try again.
+pub(crate) fn standing_by() -> Router {
+    Router::new().fallback(|| async {
+        let words = "This node stands by while another one watches. Ask that one, or again in a moment.\n";
+        (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], words)
+    })
 }
 
 fn connection(

@@ -69,7 +69,7 @@ CREATE TABLE incident (
 );
 CREATE INDEX incident_open ON incident (id) WHERE closed_at IS NULL;
 
--- The outbox. What is still to be done has no done_at.
+-- The outbox. What is still to be done has no done_at. An outage fills it within a minute: the planner must hear of it.
 CREATE TABLE delivery (
   id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   monitor_id BIGINT,
@@ -91,11 +91,13 @@ CREATE TABLE delivery (
   message TEXT NOT NULL,
   fallback_of BIGINT,
   expires_at BIGINT
-);
+) WITH (autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX delivery_due ON delivery (due, id) WHERE done_at IS NULL;
 CREATE INDEX delivery_order ON delivery (order_key, id) WHERE done_at IS NULL;
 CREATE INDEX delivery_claim ON delivery (claim_by, claim_until) WHERE state = 'claimed';
 CREATE INDEX delivery_dead ON delivery (id) WHERE state = 'dead';
+CREATE INDEX delivery_waiting ON delivery (monitor_id, event) WHERE done_at IS NULL;
+CREATE INDEX delivery_done ON delivery (done_at, id) WHERE done_at IS NOT NULL;
 CREATE INDEX delivery_monitor ON delivery (monitor_id, id);
 
 CREATE TABLE attempt (

@@ -98,7 +98,7 @@ pub(super) async fn list(State(web): State<Web>, Query(filter): Query<Filter>) -
         })?),
     };
     let limit = filter.limit.unwrap_or(100).clamp(1, 500);
-    let wanted = DeliveryFilter { monitor, seq: None, channel: filter.channel, state };
+    let wanted = DeliveryFilter { monitor, channel: filter.channel, state, ..DeliveryFilter::default() };
     let found = web.app().store.deliveries(&wanted, Page { before: filter.before, limit }).await?;
     let next = found.last().filter(|_| found.len() == limit).map(|last| last.id);
     Ok(Json(List { items: found.iter().map(Delivery::new).collect(), next }))

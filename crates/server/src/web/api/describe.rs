@@ -1,7 +1,6 @@
 //! The OpenAPI document, made line by line while the routes are added, from the same types that are served.
 
-use std::sync::Arc;
-
+use axum::body::Bytes;
 use axum::handler::Handler;
 use axum::http::Method;
 use schemars::generate::SchemaSettings;
@@ -102,8 +101,8 @@ impl Api {
         Self { routes: self.routes.delete(path, who, handler), ..self }
     }
 
-    /// The router, and the document.
-    pub(super) fn finish(mut self) -> (Routes, Arc<Value>) {
+    /// The router, and the document as JSON.
+    pub(super) fn finish(mut self) -> (Routes, Bytes) {
         let problem = shape::<super::problem::Body>(&mut self.generator);
         let mut schemas = self.generator.take_definitions(true);
         schemas.entry("Problem").or_insert(problem);
@@ -122,7 +121,7 @@ impl Api {
                 "schemas": schemas,
             },
         });
-        (self.routes, Arc::new(document))
+        (self.routes, Bytes::from(document.to_string()))
     }
 
     fn describe(&mut self, method: &Method, path: &'static str, who: Permission, doc: &Doc) {

@@ -3,10 +3,10 @@
 //! One line in [`endpoints`] both routes a call and describes it, so that the OpenAPI document at
 //! `/api/v1/openapi.json` cannot say anything else than what is served.
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::Method;
+use axum::http::{Method, header};
+use watchbell_store::NewAudit;
 
+use super::auth::Caller;
 use super::auth::Permission::{Editor, Viewer};
 use super::router::Routes;
 use super::Web;
@@ -53,13 +53,27 @@ fn endpoints(api: Api) -> Api {
 /// Adds the API to the router.
 pub(super) fn routes(routes: Routes) -> Routes {
     let (routes, document) = endpoints(Api::new(routes)).finish();
-    routes.get("/api/v1/openapi.json", super::auth::Permission::Machine, move |State(_): State<Web>| {
-        let document = document.clone();
-        async move { Json(document) }
+    routes.get("/api/v1/openapi.json", super::auth::Permission::Machine, move || async move {
+        ([(header::CONTENT_TYPE, "application/json")], document)
     })
 }
 
 /// The methods that may carry a body.
 const fn has_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+impl Web {
+    /// Writes into the audit log who did what. That it could not be written stops nobody's work.
+    pub(super) async fn note(&self, caller: &Caller, action: &str, object: &str) {
+        let entry = NewAudit {
+            who: caller.name().to_owned(),
+            action: action.to_owned(),
+            object: object.to_owned(),
+            detail: String::new(),
+        };
+        if let Err(why) = self.app().store.append_audit(self.app().clock.now(), &entry).await {
+            tracing::warn!(%why, "the audit log could not be written");
+        }
+    }
 }

@@ -49,9 +49,14 @@ const ADDRESS: Patience = Patience { free: 5, longest: Duration::from_secs(60) }
 /// Anybody can make mistakes in somebody else's name, so the wait stays bearable.
 const ACCOUNT: Patience = Patience { free: 10, longest: Duration::from_secs(20) };
 
-#[derive(Default)]
 struct Mistakes<K> {
     known: HashMap<K, (u32, Timestamp)>,
+}
+
+impl<K> Default for Mistakes<K> {
+    fn default() -> Self {
+        Self { known: HashMap::new() }
+    }
 }
 
 impl<K: Eq + Hash + Clone> Mistakes<K> {

@@ -8,7 +8,7 @@ pub(crate) mod session;
 pub(crate) mod setup;
 pub(crate) mod token;
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, header};
 use std::net::{IpAddr, SocketAddr};
@@ -99,20 +99,20 @@ pub(super) async fn identify(web: &Web, headers: &HeaderMap, _: &Extensions) -> 
 }
 
 /// Refuses who may not call a route, with where to go instead.
-pub(super) async fn admit(web: &Web, caller: &Caller, permission: Permission, request: &Request) -> Result<(), Failure> {
+pub(super) async fn admit(web: &Web, caller: &Caller, permission: Permission, parts: &Parts) -> Result<(), Failure> {
     if caller.may(permission) {
         return Ok(());
     }
-    if permission == Permission::Metrics && is_this_machine(request.headers(), request.extensions()) {
+    if permission == Permission::Metrics && is_this_machine(&parts.headers, &parts.extensions) {
         return Ok(());
     }
     match caller {
         Caller::Nobody if !web.setup().is_done(web).await? => Err(Failure::SignIn(links::setup())),
-        Caller::Nobody if request.uri().path() == "/live" => Err(Failure::Unauthorised),
+        Caller::Nobody if parts.uri.path() == "/live" => Err(Failure::Unauthorised),
         Caller::Nobody => {
-            let back = request.uri().path_and_query().map_or("/", |it| it.as_str());
+            let back = parts.uri.path_and_query().map_or("/", |it| it.as_str());
             let login = links::login();
-            let here = request.method().is_safe() && back != "/" && links::is_ours(back);
+            let here = parts.method.is_safe() && back != "/" && links::is_ours(back);
             Err(Failure::SignIn(if here { format!("{login}?next={}", links::escaped(back)) } else { login }))
         }
         Caller::Person(_) | Caller::Program(_) => Err(Failure::Forbidden),

@@ -4,17 +4,17 @@ use maud::{Markup, html};
 use watchbell_core::catalog::{Control, Field, HIDDEN};
 use watchbell_core::kind::Complaint;
 
-use super::{ESSENTIALS, Filled, Form, Part, is_plain_switch, is_word, path_of};
+use super::{ESSENTIALS, Filled, Form, Part, is_on_by_default, is_word, path_of};
 use crate::web::parts;
 
 /// What the schema alone does not know.
 pub(crate) struct Hints<'a> {
     /// What an empty field means just now, e.g. what all monitors do: `60 s`.
-    pub empty: &'a dyn Fn(&str) -> Option<String>,
+    pub empty: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// The values a list may hold, with what people read: the channels there are.
-    pub choices: &'a dyn Fn(&str) -> Option<Vec<(String, String)>>,
+    pub choices: &'a (dyn Fn(&str) -> Option<Vec<(String, String)>> + Sync),
     /// A sentence below a group.
-    pub below: &'a dyn Fn(&str) -> Option<Markup>,
+    pub below: &'a (dyn Fn(&str) -> Option<Markup> + Sync),
     pub complaints: &'a [Complaint],
 }
 
@@ -95,7 +95,7 @@ impl Pen<'_> {
             return self.filled.get(&format!("{}.own", part.name)) == Some("1");
         }
         match (&part.field.control, &part.field.default) {
-            (Control::Switch, Some(default)) => (self.filled.get(&part.name) == Some("true")) != (default == true) && !self.is_new(),
+            (Control::Switch, _) => self.is_on(&part.field, &part.name) != is_on_by_default(&part.field),
             (_, Some(serde_json::Value::String(default))) => {
                 self.filled.get(&part.name).is_some_and(|text| !text.is_empty() && text != default)
             }
@@ -103,9 +103,12 @@ impl Pen<'_> {
         }
     }
 
-    /// Nothing at all is filled in yet.
-    fn is_new(&self) -> bool {
-        self.filled.0.is_empty()
+    /// A browser posts nothing for a switch that is off, so that a form which was posted says so once for all.
+    fn is_on(&self, field: &Field, name: &str) -> bool {
+        match self.filled.get(name) {
+            Some(text) => text == "true",
+            None => is_on_by_default(field) && self.filled.get("posted").is_none(),
+        }
     }
 
     fn group(&self, name: &str, parts: &[&Part]) -> Markup {
@@ -180,20 +183,16 @@ impl Pen<'_> {
     fn field(&self, field: &Field, name: &str) -> Markup {
         let id = id_of(name);
         match &field.control {
-            Control::Switch if is_plain_switch(field) => {
-                let default = field.default == Some(true.into()) && self.is_new();
-                html! {
-                    div.field.check-field #{ (id) "-field" } {
-                        label.opt-row {
-                            input.check #(id) type="checkbox" name=(name) value="true"
-                                checked[default || self.filled.get(name) == Some("true")]
-                                aria-describedby=[self.described(field, name)];
-                            span.b { (field.title) }
-                        }
-                        (self.below(field, name))
+            Control::Switch => html! {
+                div.field.check-field #{ (id) "-field" } {
+                    label.opt-row {
+                        input.check #(id) type="checkbox" name=(name) value="true" checked[self.is_on(field, name)]
+                            aria-describedby=[self.described(field, name)];
+                        span.b { (field.title) }
                     }
+                    (self.below(field, name))
                 }
-            }
+            },
             Control::List(_) | Control::Map(_) | Control::Object(_) | Control::OneOf(_) => html! {
                 fieldset.field.wide #(id) aria-describedby=[self.described(field, name)] {
                     legend.lbl { (field.title) (self.optional(field)) }
@@ -217,7 +216,7 @@ impl Pen<'_> {
 
     /// Help and mistakes, below the control.
     fn below(&self, field: &Field, name: &str) -> Markup {
-        let complaints = self.complaints(name, matches!(field.control, Control::OneOf(_)) && false);
+        let complaints = self.complaints(name, false);
         html! {
             @if !field.help.is_empty() {
                 p.hint #{ (id_of(name)) "-help" } { (field.help) }
@@ -249,7 +248,9 @@ impl Pen<'_> {
     fn control(&self, field: &Field, name: &str) -> Markup {
         let value = self.filled.get(name).unwrap_or_default();
         match &field.control {
-            Control::Switch => self.select(field, name, &[("true".into(), "Yes".into()), ("false".into(), "No".into())]),
+            Control::Switch => html! {
+                label.opt-row { input.check type="checkbox" name=(name) value="true" checked[self.is_on(field, name)]; span { (field.title) } }
+            },
             Control::Choice(words) => self.select(field, name, words),
             Control::Secret => self.secret(field, name),
             Control::List(item) => self.list(item, name),

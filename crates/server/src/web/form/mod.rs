@@ -180,11 +180,7 @@ fn fill(field: &Field, name: &str, value: &Value, filled: &mut Filled) {
     match (&field.control, value) {
         (_, Value::Null) => {}
         (Control::Secret, _) => filled.put(name, HIDDEN),
-        (Control::Switch, Value::Bool(on)) if is_plain_switch(field) => {
-            if *on {
-                filled.put(name, "true");
-            }
-        }
+        (Control::Switch, Value::Bool(on)) => filled.put(name, if *on { "true" } else { "false" }),
         (Control::List(item), Value::Array(values)) => {
             for (row, value) in values.iter().enumerate() {
                 fill(item, &format!("{name}.{row}"), value, filled);
@@ -222,9 +218,9 @@ fn fill(field: &Field, name: &str, value: &Value, filled: &mut Filled) {
     }
 }
 
-/// A switch without a default of its own has a third position: not set.
-fn is_plain_switch(field: &Field) -> bool {
-    field.required || field.default.is_some()
+/// Such a switch has to be written down when it is off.
+fn is_on_by_default(field: &Field) -> bool {
+    field.required || field.default == Some(Value::Bool(true))
 }
 
 fn read(field: &Field, name: &str, filled: &Filled, complaints: &mut Vec<Complaint>) -> Option<Value> {
@@ -238,8 +234,7 @@ fn read_control(field: &Field, name: &str, filled: &Filled, complaints: &mut Vec
     let text = filled.get(name).unwrap_or_default();
     let mut say = |sentence: String| complaints.push(Complaint::new(path_of(name), sentence));
     match &field.control {
-        Control::Switch if is_plain_switch(field) => Some(Value::Bool(text == "true")),
-        Control::Switch => text.parse().ok().map(Value::Bool),
+        Control::Switch => (text == "true" || is_on_by_default(field)).then(|| Value::Bool(text == "true")),
         Control::Secret => {
             let mark = |mark: &str| filled.get(&format!("{name}.{mark}")).is_some();
             match text {
@@ -263,8 +258,9 @@ fn read_control(field: &Field, name: &str, filled: &Filled, complaints: &mut Vec
                 let key = filled.get(&format!("{name}.{row}.key")).unwrap_or_default().trim();
                 let value = read_control(inner, &format!("{name}.{row}.value"), filled, complaints);
                 match (key, value) {
-                    ("", None) => {}
-                    ("", Some(Value::Null)) => {}
+                    // A secret whose name was taken away goes with it.
+                    (_, Some(Value::Null)) | ("", None) => {}
+                    ("", Some(value)) if value == HIDDEN => {}
                     ("", Some(_)) => complaints.push(Complaint::new(path_of(name), "A value stands without a name.")),
                     (key, value) => {
                         let empty = || if matches!(inner.control, Control::Text { .. }) { "".into() } else { Value::Null };
