@@ -425,7 +425,9 @@ impl Turn<'_> {
 
     /// Silence so far is forgiven: the next ping is the one that is expected after now.
     fn expect_anew(&mut self) {
-        if let (Some(Expectation { schedule, grace, .. }), Some(heard)) = (&self.policy.heartbeat, &mut self.state.heard) {
+        if let (Some(Expectation { schedule, grace, .. }), Some(heard)) =
+            (&self.policy.heartbeat, &mut self.state.heard)
+        {
             heard.excuse(schedule.after(self.now) + *grace);
         }
     }

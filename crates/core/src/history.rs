@@ -168,14 +168,12 @@ pub fn strip(stretches: &[Stretch], cells: usize) -> Vec<Cell> {
 
 /// From worst to best, as a strip shows it. What is not judged hides nothing that is worse, and what is not yet
 /// known hides nothing at all.
-const WORST_FIRST: [Verdict; 5] =
-    [Verdict::Down, Verdict::Degraded, Verdict::Unknown, Verdict::Up, Verdict::Pending];
+const WORST_FIRST: [Verdict; 5] = [Verdict::Down, Verdict::Degraded, Verdict::Unknown, Verdict::Up, Verdict::Pending];
 
 fn shown(stretches: &[Stretch], from: Timestamp, to: Timestamp) -> Verdict {
     let inside = within(stretches, from, to);
-    let lasted = |verdict| -> Duration {
-        inside.iter().filter(|stretch| stretch.verdict == verdict).map(Stretch::length).sum()
-    };
+    let lasted =
+        |verdict| -> Duration { inside.iter().filter(|stretch| stretch.verdict == verdict).map(Stretch::length).sum() };
     let enough = |verdict| match lasted(verdict) {
         Duration::ZERO => false,
         _ if verdict == Verdict::Down => true,

@@ -15,10 +15,22 @@ pub(crate) enum Act {
     Nothing,
     /// Time has passed, and what was due happens only now.
     Late,
-    Look { sight: Sight, when: When, old_settings: bool, until: Option<Timestamp> },
-    Ping { signal: Signal, when: When },
-    Returned { away_ms: i64 },
-    Clock { by_ms: i64 },
+    Look {
+        sight: Sight,
+        when: When,
+        old_settings: bool,
+        until: Option<Timestamp>,
+    },
+    Ping {
+        signal: Signal,
+        when: When,
+    },
+    Returned {
+        away_ms: i64,
+    },
+    Clock {
+        by_ms: i64,
+    },
     Acknowledge,
     Pause,
     Resume,

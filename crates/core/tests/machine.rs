@@ -98,7 +98,7 @@ impl Machine {
         };
         while let Some(wakes) = self.wakes().map(|wakes| wakes.max(self.boot)).filter(|wakes| *wakes < asleep_from) {
             self.boot = wakes;
-            happened.push(self.happen(Event::Woken, None)?);
+            happened.push(self.happen(&Event::Woken, None)?);
         }
         self.boot = at;
         let mut came = Happened { boot: at, act: Some(act.clone()), transition: None, notices: Vec::new() };
@@ -111,7 +111,7 @@ impl Machine {
             }
             Act::Nothing | Act::Late => {
                 while self.wakes().is_some_and(|wakes| wakes <= at) {
-                    let woken = self.happen(Event::Woken, Some(act))?;
+                    let woken = self.happen(&Event::Woken, Some(act))?;
                     came.transition = came.transition.or(woken.transition);
                     came.notices.extend(woken.notices);
                 }
@@ -125,7 +125,7 @@ impl Machine {
                     self.leap_ms += by_ms;
                 }
                 let event = act.event(&self.policy, self.wall()).expect("only what is handled above is no event");
-                came = self.happen(event, Some(act))?;
+                came = self.happen(&event, Some(act))?;
             }
         }
         happened.push(came);
@@ -133,7 +133,7 @@ impl Machine {
     }
 
     /// One event as the engine handles it.
-    pub(crate) fn happen(&mut self, event: Event, act: Option<&Act>) -> Result<Happened, String> {
+    pub(crate) fn happen(&mut self, event: &Event, act: Option<&Act>) -> Result<Happened, String> {
         let now = self.wall();
         let decision = (self.rules.decide)(&self.policy, &self.state, event.clone(), now);
         let mut after = decision.state.clone();
@@ -147,7 +147,7 @@ impl Machine {
             rules: self.rules,
             policy: &self.policy,
             before: &self.state,
-            event: &event,
+            event,
             now,
             boot: self.boot,
             decision: &decision,
@@ -158,7 +158,7 @@ impl Machine {
         if let Some(reference) = &mut self.reference {
             reference.check(&step)?;
         }
-        self.deleted |= event == Event::Deleted;
+        self.deleted |= *event == Event::Deleted;
         self.state = after;
         self.wake_at = decision.wake_at;
         Ok(Happened { boot: self.boot, act: act.cloned(), transition: decision.transition, notices })

@@ -137,8 +137,9 @@ fn pausing_without_a_word_is_found() {
 #[test]
 fn reminding_after_an_acknowledgement_is_found() {
     fn wrong(policy: &Policy, state: &State, event: Event, now: Timestamp) -> Decision {
-        let mut decision = decide(policy, state, event.clone(), now);
-        if event == Event::Acknowledged {
+        let acknowledged = event == Event::Acknowledged;
+        let mut decision = decide(policy, state, event, now);
+        if acknowledged {
             decision.state = state.clone();
             decision.wake_at = watchbell_core::decide::wake_at(policy, state);
         }

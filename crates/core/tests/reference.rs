@@ -28,16 +28,27 @@ struct Memory {
 
 enum What {
     /// A result that counts.
-    Seen { asked: Timestamp, sight: Sight },
-    Pinged { at: Timestamp, signal: Signal },
+    Seen {
+        asked: Timestamp,
+        sight: Sight,
+    },
+    Pinged {
+        at: Timestamp,
+        signal: Signal,
+    },
     /// Until then silence is not judged.
-    Excused { until: Timestamp },
+    Excused {
+        until: Timestamp,
+    },
     Acknowledged,
     Paused,
     Resumed,
     /// The settings changed to these.
     Changed(Box<Policy>),
-    Warned { expires_at: Timestamp, days: u32 },
+    Warned {
+        expires_at: Timestamp,
+        days: u32,
+    },
     Moved(Move),
     Told(Said),
 }
@@ -91,7 +102,8 @@ impl Reference {
         let is_last = *step.event == Event::Deleted;
         self.happen(step.event, step.boot, step.now, step.policy);
 
-        let mut moves = self.past[before..].iter().filter_map(|it| if let What::Moved(it) = &it.what { Some(it) } else { None });
+        let mut moves =
+            self.past[before..].iter().filter_map(|it| if let What::Moved(it) = &it.what { Some(it) } else { None });
         let expected = moves.next();
         assert!(moves.next().is_none(), "the reference moved twice at once");
         let got = step.decision.transition.as_ref().map(|it| Move {
@@ -107,8 +119,10 @@ impl Reference {
             return Err(format!("reference: the transition is\n  {got:?}\nshould be\n  {expected:?}"));
         }
 
-        let expected: Vec<&Said> =
-            self.past[before..].iter().filter_map(|it| if let What::Told(it) = &it.what { Some(it) } else { None }).collect();
+        let expected: Vec<&Said> = self.past[before..]
+            .iter()
+            .filter_map(|it| if let What::Told(it) = &it.what { Some(it) } else { None })
+            .collect();
         let got: Vec<Said> = step
             .notices
             .iter()
@@ -203,7 +217,13 @@ impl Reference {
     }
 
     /// The row of results that count, since the last that cuts it; results so far apart are not in a row.
-    fn streak(&self, from: usize, counts: impl Fn(&Sight) -> bool, cuts: impl Fn(&Sight) -> bool, pause: Duration) -> Streak {
+    fn streak(
+        &self,
+        from: usize,
+        counts: impl Fn(&Sight) -> bool,
+        cuts: impl Fn(&Sight) -> bool,
+        pause: Duration,
+    ) -> Streak {
         let mut streak = Streak::default();
         for memory in &self.past[from..] {
             let What::Seen { asked, sight } = &memory.what else { continue };
@@ -253,7 +273,8 @@ impl Reference {
 
     fn policy_at(&self, index: usize) -> &Policy {
         let changes = self.past[..index].iter().rev();
-        let mut policies = changes.filter_map(|it| if let What::Changed(policy) = &it.what { Some(&**policy) } else { None });
+        let mut policies =
+            changes.filter_map(|it| if let What::Changed(policy) = &it.what { Some(&**policy) } else { None });
         policies.next().unwrap_or(&self.first)
     }
 
@@ -312,7 +333,9 @@ impl Reference {
         let longest = max_run.unwrap_or(*grace);
         let started = self.started();
         let from = self.finished().map_or(0, |(index, _)| index);
-        let excuses = self.past[from..].iter().filter_map(|it| if let What::Excused { until } = it.what { Some(until) } else { None });
+        let excuses = self.past[from..]
+            .iter()
+            .filter_map(|it| if let What::Excused { until } = it.what { Some(until) } else { None });
         let excused = excuses.max();
         let written = |moment: Timestamp| {
             let wall = moment.shifted(leap_ms).to_string();
@@ -331,7 +354,13 @@ impl Reference {
             (started + longest, Reason::new("overrun", words))
         });
         let (moment, reason) = match (overrun, silent) {
-            (Some(overrun), Some(silent)) => if silent.0 < overrun.0 { silent } else { overrun },
+            (Some(overrun), Some(silent)) => {
+                if silent.0 < overrun.0 {
+                    silent
+                } else {
+                    overrun
+                }
+            }
             (overrun, silent) => overrun.or(silent)?,
         };
         Some((excused.map_or(moment, |excused| moment.max(excused)), reason))
@@ -444,7 +473,8 @@ impl Turn<'_> {
         }
         if self.past.reminder_due().is_some_and(|due| due <= self.boot) {
             let (opened, incident) = self.past.incident().map(|(index, it)| (index, it.clone())).expect("down");
-            let earlier = self.past.told().filter(|(index, _, said)| *index > opened && said.kind == NoticeKind::Reminder);
+            let earlier =
+                self.past.told().filter(|(index, _, said)| *index > opened && said.kind == NoticeKind::Reminder);
             let number = earlier.count() as u32 + 1;
             let of = Some((incident.seq, incident.since));
             let tag = format!("reminder-{number}");
@@ -469,9 +499,10 @@ impl Turn<'_> {
         let Some(Expectation { schedule, grace, .. }) = self.past.policy().heartbeat.clone() else { return };
         let Some((moment, _)) = self.past.deadline(self.leap_ms) else { return };
         // From when on a call could have been in vain: a run may end at any time, a ping comes at its moment.
-        let awaited = self.past.started().or_else(|| {
-            self.past.expected(&schedule, self.leap_ms).map(|expected| expected - Duration::from_secs(60))
-        });
+        let awaited = self
+            .past
+            .started()
+            .or_else(|| self.past.expected(&schedule, self.leap_ms).map(|expected| expected - Duration::from_secs(60)));
         if away_since <= moment && awaited.is_some_and(|awaited| awaited <= self.boot) {
             let until = self.boot + grace.min(schedule.period(self.now));
             self.note(What::Excused { until });
@@ -480,7 +511,8 @@ impl Turn<'_> {
 
     fn clock_moved(&mut self, by_ms: i64) {
         let waiting = self.past.deadline(self.leap_ms - by_ms);
-        let Some(Expectation { schedule: schedule @ Schedule::Cron(_), grace, .. }) = self.past.policy().heartbeat.clone()
+        let Some(Expectation { schedule: schedule @ Schedule::Cron(_), grace, .. }) =
+            self.past.policy().heartbeat.clone()
         else {
             return;
         };
@@ -491,7 +523,8 @@ impl Turn<'_> {
     }
 
     fn excuse_until_next(&mut self) {
-        let heard = self.past.past.iter().any(|it| matches!(&it.what, What::Pinged { signal, .. } if *signal != Signal::Log));
+        let heard =
+            self.past.past.iter().any(|it| matches!(&it.what, What::Pinged { signal, .. } if *signal != Signal::Log));
         if let (true, Some(Expectation { schedule, grace, .. })) = (heard, self.past.policy().heartbeat.clone()) {
             let until = (schedule.after(self.now) + grace).shifted(-self.leap_ms);
             self.note(What::Excused { until });

@@ -59,7 +59,9 @@ fn live(rules: Rules, seed: u64) -> Result<(), String> {
     let mut ask_at = grid_start(grid, &machine);
     while ask_at < end {
         // Our own clock may leap while the target is well; the grid goes by the wall, so a look may come later.
-        let is_calm = !outages.iter().any(|outage| outage.from - calm(&policy) / 2 < ask_at && ask_at < outage.to + calm(&policy) / 2);
+        let is_calm = !outages
+            .iter()
+            .any(|outage| outage.from - calm(&policy) / 2 < ask_at && ask_at < outage.to + calm(&policy) / 2);
         if is_calm && random.in_hundred(3) {
             let by_ms = random.pick(&[3_600_000, -3_600_000, 315_576_000_000, -315_576_000_000, 4000]);
             let at = machine.boot();
@@ -74,7 +76,7 @@ fn live(rules: Rules, seed: u64) -> Result<(), String> {
         let leap_ms = machine.wall().as_millis() - machine.boot().as_millis();
         told.extend(machine.play(back_at, &Act::Nothing)?);
         let seen = Observation { asked_at: asked_at.shifted(leap_ms), rev: policy.rev, sight, expires_at: None };
-        told.push(machine.happen(Event::Observed(seen), None)?);
+        told.push(machine.happen(&Event::Observed(seen), None)?);
         let soon = recheck_at(&machine.policy, &machine.state, asked_at);
         ask_at = soon.map_or_else(|| grid_start(grid, &machine), |soon| soon.max(back_at));
     }
@@ -124,7 +126,8 @@ fn outages(random: &mut Random, policy: &Policy) -> Vec<Outage> {
         let shortest_long = policy.told_within().as_millis() as i64;
         let longest_short = never_told(policy).as_millis() as i64;
         let is_long = longest_short <= 1 || random.in_hundred(50);
-        let length_ms = if is_long { shortest_long + random.below(shortest_long * 3) } else { random.below(longest_short) };
+        let length_ms =
+            if is_long { shortest_long + random.below(shortest_long * 3) } else { random.below(longest_short) };
         let to = at + Duration::from_millis(length_ms as u64);
         outages.push(Outage { from: at, to, is_long });
         at = to;

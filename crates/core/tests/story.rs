@@ -64,8 +64,13 @@ impl Story {
     }
 
     pub(crate) fn parse(text: &str) -> Self {
-        let mut story =
-            Self { start: START, policy: Policy::default(), notify: act::channels("ops"), says_who: false, items: Vec::new() };
+        let mut story = Self {
+            start: START,
+            policy: Policy::default(),
+            notify: act::channels("ops"),
+            says_who: false,
+            items: Vec::new(),
+        };
         for line in text.lines() {
             let item = match line.split_once(' ') {
                 Some((moment, rest)) if line.starts_with(|c: char| c.is_ascii_digit()) => {
@@ -140,7 +145,10 @@ impl Story {
                     }
                 }
                 Err(why) => {
-                    rows.push((format!("{} {}", self.moment(self.start.shifted(line.at_ms)), line.act), format!("!! {why}")));
+                    rows.push((
+                        format!("{} {}", self.moment(self.start.shifted(line.at_ms)), line.act),
+                        format!("!! {why}"),
+                    ));
                     outcome = Err(why);
                     break;
                 }

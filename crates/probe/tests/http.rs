@@ -302,6 +302,29 @@ async fn every_method_goes_over_the_wire() {
 }
 
 #[tokio::test]
+async fn a_large_request_body_arrives_whole() {
+    for version in ["1.1", "2"] {
+        let server = serve(|peer, _| async move {
+            let service = hyper::service::service_fn(|request: hyper::Request<hyper::body::Incoming>| async {
+                let body = http_body_util::BodyExt::collect(request.into_body()).await?.to_bytes();
+                let told = format!("{} bytes", body.len());
+                Ok::<_, hyper::Error>(hyper::Response::new(http_body_util::Full::new(bytes::Bytes::from(told))))
+            });
+            let io = hyper_util::rt::TokioIo::new(peer.stream);
+            let _ = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new())
+                .serve_connection(io, service)
+                .await;
+        });
+        let body = json!({ "text": "x".repeat(250_000) });
+        let finding = ask(json!({
+            "url": format!("http://{server}/"), "method": "POST", "body": body, "http_version": version, "contains": "250000 bytes",
+        }))
+        .await;
+        assert_eq!(said(&finding), "", "{version}");
+    }
+}
+
+#[tokio::test]
 async fn credentials_in_the_address_are_sent_and_never_shown() {
     let (server, requests) = recording("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
     let finding = ask(json!({ "url": format!("http://ada:l%C3%B6ve@{server}/") })).await;
@@ -742,6 +765,47 @@ async fn a_check_that_is_given_up_closes_its_connection() {
     eventually(|| closed.load(Ordering::Relaxed) == 2).await;
 }
 
+#[tokio::test]
+async fn whatever_is_answered_a_check_ends_with_a_finding() {
+    const ANSWERS: [&str; 4] = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 11\r\nContent-Type: a/b\r\n\r\n{\"a\":[1,2]}",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n2\r\n1}\r\n0\r\nX: y\r\n\r\n",
+        "HTTP/1.1 301 Moved\r\nLocation: /next\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 9\r\n\r\n\x0b\x02\x70hello\x03",
+    ];
+    // A fixed seed: what fails once fails again.
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % below as u64) as usize
+    };
+    let probe = |url: String| {
+        http(json!({ "url": url, "decompress": true, "contains": "a", "json": [{ "path": "$.a", "exists": true }] }))
+    };
+    let world = World::new();
+    for round in 0..400 {
+        let mut answer = ANSWERS[round % ANSWERS.len()].as_bytes().to_vec();
+        for _ in 0..1 + random(4) {
+            let at = random(answer.len());
+            match random(4) {
+                0 => answer[at] = random(256) as u8,
+                1 => answer.truncate(at + 1),
+                2 => answer.insert(at, b"\r\n:0 \xff"[random(6)]),
+                _ => drop(answer.remove(at.min(answer.len() - 1))),
+            }
+            if answer.is_empty() {
+                answer.push(b'H');
+            }
+        }
+        let shown = String::from_utf8_lossy(&answer).into_owned();
+        let server = answering_bytes(answer);
+        let finding = world.ask(&probe(format!("http://{server}/")), Duration::from_millis(500)).await;
+        assert!(!matches!(finding.outcome, Outcome::Local(_)), "{shown:?}: {finding:?}");
+    }
+}
+
 // ---- HTTP/2
 
 #[tokio::test]
@@ -779,7 +843,7 @@ async fn http_2_going_away_is_told() {
     });
     let finding = ask(json!({ "url": format!("http://{server}/"), "http_version": "2" })).await;
     let text = said(&finding);
-    assert!(text.starts_with("protocol: Server broke off: ") && text.contains("excessive load"), "{text}");
+    assert!(text.starts_with("protocol: HTTP/2 failed: ") && text.contains("excessive load"), "{text}");
     let server = answering("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
     let finding = ask(json!({ "url": format!("http://{server}/"), "http_version": "2" })).await;
     assert!(said(&finding).starts_with("protocol: "), "{}", said(&finding));

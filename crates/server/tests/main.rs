@@ -1,5 +1,6 @@
 //! The whole product, from outside: the real binary with real servers around it, and a real browser.
 
+mod api;
 mod command_line;
 mod configuration;
 mod ledger;

@@ -7,7 +7,7 @@ use watchbell_core::{Evidence, Reason, Slug, Timestamp, Verdict};
 
 use crate::commit::IncidentChange;
 use crate::statement::{Query, Step, statements};
-use crate::value::{Columns, Row, json, values};
+use crate::value::{Columns, Row, json, readable, values};
 use crate::{Page, Store, StoreError};
 
 /// Of each monitor. Older evidence goes when newer comes.
@@ -200,7 +200,7 @@ impl Store {
             (None, Some(true)) => self.db.read(&INCIDENTS_STILL_OPEN, values![page.before(), to, page.limit()]).await?,
             (None, _) => self.db.read(&INCIDENTS, values![page.before(), open, from, to, page.limit()]).await?,
         };
-        rows.into_iter().map(read_incident).collect()
+        Ok(readable(rows, read_incident))
     }
 
     /// With the transitions that belong to it, oldest first.
@@ -215,8 +215,7 @@ impl Store {
         ];
         let mut answers = self.db.read_all(queries).await?.into_iter();
         let Some(row) = answers.next().and_then(|rows| rows.into_iter().next()) else { return Ok(None) };
-        let transitions =
-            answers.next().unwrap_or_default().into_iter().map(read_transition).collect::<Result<_, _>>()?;
+        let transitions = readable(answers.next().unwrap_or_default(), read_transition);
         Ok(Some((read_incident(row)?, transitions)))
     }
 
@@ -227,27 +226,27 @@ impl Store {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<StoredTransition>, StoreError> {
-        let rows = self.db.read(&TRANSITIONS, values![monitor, from, to, MOST_TRANSITIONS]).await?;
-        rows.into_iter().rev().map(read_transition).collect()
+        let mut rows = self.db.read(&TRANSITIONS, values![monitor, from, to, MOST_TRANSITIONS]).await?;
+        rows.reverse();
+        Ok(readable(rows, read_transition))
     }
 
     /// Newest first. The last 50 of each monitor are kept.
     pub async fn evidence(&self, monitor: i64, limit: usize) -> Result<Vec<NewEvidence>, StoreError> {
         let rows = self.db.read(&EVIDENCE, values![monitor, limit.min(KEPT_EVIDENCE)]).await?;
-        rows.into_iter()
-            .map(|row| {
-                let mut row = row.columns();
-                let (at, kind) = (row.moment()?, row.text()?);
-                let evidence = row.json(|| format!("the evidence of monitor {monitor} at {at}"))?;
-                Ok(NewEvidence { at, kind, evidence })
-            })
-            .collect()
+        Ok(readable(rows, |row| {
+            let mut row = row.columns();
+            let (at, kind) = (row.moment()?, row.text()?);
+            let evidence = row.json(|| format!("the evidence of monitor {monitor} at {at}"))?;
+            Ok(NewEvidence { at, kind, evidence })
+        }))
     }
 
     /// Those that concern everybody, and the monitor's own, oldest first; at most the newest 1,000.
     pub async fn gaps(&self, monitor: Option<i64>, from: Timestamp, to: Timestamp) -> Result<Vec<Gap>, StoreError> {
-        let rows = self.db.read(&GAPS, values![monitor.unwrap_or(0), from, to, MOST_GAPS]).await?;
-        rows.into_iter().rev().map(read_gap).collect()
+        let mut rows = self.db.read(&GAPS, values![monitor.unwrap_or(0), from, to, MOST_GAPS]).await?;
+        rows.reverse();
+        Ok(readable(rows, read_gap))
     }
 
     /// For a gap that belongs to no commit.

@@ -11,7 +11,7 @@ use watchbell_core::{Message, Slug, Timestamp};
 use crate::commit::NewDelivery;
 use crate::db::Db;
 use crate::statement::{Expect, Query, Step, statements};
-use crate::value::{Row, json, values};
+use crate::value::{Row, Value, json, readable, values};
 use crate::{Page, Store, StoreError};
 
 /// Longer answers and errors are cut: they come from outside.
@@ -52,6 +52,9 @@ statements! {
                       ON CONFLICT (delivery_id, n) DO NOTHING";
     FINISH = "UPDATE delivery SET state = $3, due = COALESCE($4, due), last_error = $5, done_at = $6, claim_by = NULL, claim_until = NULL
               WHERE id = $1 AND attempt = $2 AND state = 'claimed'";
+    /// For a delivery that nobody can send: those behind it must not wait for it.
+    GIVE_UP = "UPDATE delivery SET state = 'dead', done_at = $2, last_error = $3, claim_by = NULL, claim_until = NULL
+               WHERE id = $1 AND state = 'claimed'";
     END_ATTEMPT = "UPDATE attempt SET ended_at = $3, outcome = $4, answer = $5 WHERE delivery_id = $1 AND n = $2";
     RELEASE = "UPDATE delivery SET state = 'pending', claim_by = NULL, claim_until = NULL WHERE claim_by = $1 AND state = 'claimed'";
     RELEASE_ALL = "UPDATE delivery SET state = 'pending', claim_by = NULL, claim_until = NULL WHERE state = 'claimed'";
@@ -215,10 +218,13 @@ impl Store {
         let rows = done.next().unwrap_or_default().rows;
         let mut claimed = Vec::with_capacity(rows.len());
         for row in rows {
+            let id = row.0.first().cloned().unwrap_or(Value::Null);
             match read_delivery(row) {
                 Ok(delivery) => claimed.push(delivery),
-                // It stays claimed and comes again; the others must not wait for it.
-                Err(error) => tracing::error!(%error, "a stored delivery cannot be read"),
+                Err(error) => {
+                    tracing::error!(%error, "a stored delivery cannot be read; it is given up");
+                    self.db.write_one(&GIVE_UP, vec![id, now.into(), error.to_string().into()]).await?;
+                }
             }
         }
         claimed.sort_by_key(|delivery| (delivery.due, delivery.id));
@@ -332,7 +338,7 @@ impl Store {
             (None, Some(DeliveryState::Dead)) => self.db.read(&LIST_DEAD, values![before, channel, limit]).await?,
             (None, _) => self.db.read(&LIST, values![before, channel, state, limit]).await?,
         };
-        rows.into_iter().map(read_delivery).collect()
+        Ok(readable(rows, read_delivery))
     }
 
     /// With its tries, oldest first; at most the newest 500.
@@ -343,9 +349,8 @@ impl Store {
         ];
         let mut answers = self.db.read_all(queries).await?.into_iter();
         let Some(row) = answers.next().and_then(|rows| rows.into_iter().next()) else { return Ok(None) };
-        let attempts =
-            answers.next().unwrap_or_default().into_iter().rev().map(read_attempt).collect::<Result<_, _>>()?;
-        Ok(Some((read_delivery(row)?, attempts)))
+        let attempts = answers.next().unwrap_or_default().into_iter().rev().collect();
+        Ok(Some((read_delivery(row)?, readable(attempts, read_attempt))))
     }
 }
 

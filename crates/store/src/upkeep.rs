@@ -1,12 +1,14 @@
 //! The store about itself: that we were there, copies, sizes, and what is thrown away when it is old.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use watchbell_core::Timestamp;
 
 use crate::db::Db;
-use crate::folder::refusal;
 use crate::statement::{Query, Step, statements};
 use crate::value::{Row, values};
 use crate::{Store, StoreError};
@@ -69,22 +71,38 @@ impl Store {
             ));
         };
         let shown = path.display();
-        match path.try_exists() {
-            Ok(false) => {}
-            Ok(true) => return Err(StoreError::Folder(format!("`{shown}` exists; name a new file for the backup"))),
-            Err(error) => return Err(refusal(path, &error)),
-        }
         let Some(target) = path.to_str().map(str::to_owned) else {
             return Err(StoreError::Folder(format!("`{shown}` is not UTF-8; name another file for the backup")));
         };
-        lite.with_reader(move |connection| connection.execute("VACUUM INTO ?1", [target]).map(drop)).await.map_err(
-            |error| match error {
+        // Made empty first: SQLite accepts that, and nobody else may read it.
+        let file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::AlreadyExists => {
+                        StoreError::Folder(format!("`{shown}` exists; name a new file for the backup"))
+                    }
+                    _ => StoreError::Folder(format!("the backup `{shown}` cannot be made: {error}")),
+                }
+            })?;
+        let copied = lite.with_reader(move |connection| connection.execute("VACUUM INTO ?1", [target]).map(drop)).await;
+        let kept = match copied {
+            Ok(()) => tokio::task::spawn_blocking(move || file.sync_all())
+                .await
+                .map_err(|error| StoreError::Other(error.to_string()))
+                .and_then(|synced| synced.map_err(|error| StoreError::Folder(error.to_string()))),
+            Err(error) => Err(error),
+        };
+        kept.map_err(|error| {
+            // Half a backup is worse than none. What went wrong is said in any case.
+            let _ = std::fs::remove_file(path);
+            match error {
                 StoreError::Full(_) => {
                     StoreError::Full(format!("there is no room for the backup `{shown}`; free some space"))
                 }
+                StoreError::Closed => StoreError::Closed,
                 error => StoreError::Folder(format!("the backup `{shown}` could not be written: {error}")),
-            },
-        )
+            }
+        })
     }
 
     pub async fn stats(&self) -> Result<Stats, StoreError> {

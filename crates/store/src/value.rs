@@ -115,6 +115,18 @@ impl Row {
     }
 }
 
+/// What can be read of these rows. One bad row hides only itself; it is named in the log.
+pub(crate) fn readable<T>(rows: Vec<Row>, read: impl Fn(Row) -> Result<T, StoreError>) -> Vec<T> {
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        match read(row) {
+            Ok(value) => all.push(value),
+            Err(error) => tracing::error!(%error, "a stored row was left out"),
+        }
+    }
+    all
+}
+
 /// A row being read, left to right.
 pub(crate) struct Columns {
     values: std::vec::IntoIter<Value>,

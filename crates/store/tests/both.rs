@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use watchbell_core::Secret;
-use watchbell_store::{Engine, OpenSettings, Store};
+use watchbell_store::{Engine, OpenSettings, Place, Store};
 
 /// A store of one test, and how to open it again.
 pub(crate) struct Fixture {
@@ -25,6 +25,17 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn engine(&self) -> Engine {
         self.store.engine()
+    }
+
+    /// Changes the database behind the store's back; the text must be one that both understand.
+    pub(crate) async fn tamper(&self, sql: &str) {
+        match &self.settings.place {
+            Place::Folder(folder) => {
+                let connection = rusqlite::Connection::open(folder.join("watchbell.db")).unwrap();
+                connection.execute_batch(sql).unwrap();
+            }
+            Place::Postgres(url) => execute(url.expose(), sql).await,
+        }
     }
 
     /// Another process with the same settings would see this.

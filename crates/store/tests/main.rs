@@ -11,5 +11,4 @@ mod measures;
 mod opening;
 mod outbox;
 mod results;
-mod scratch;
 mod statements;

@@ -1,5 +1,7 @@
 //! Opening, closing, keeping, refusing.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use watchbell_core::{Secret, Timestamp, Verdict};
@@ -70,7 +72,6 @@ fn a_folder_is_one_process_s() {
 
 #[test]
 fn a_folder_is_made_for_its_owner_only() {
-    use std::os::unix::fs::PermissionsExt as _;
     runtime().block_on(async {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("a/b");
@@ -111,15 +112,11 @@ fn what_is_no_folder_or_no_database_is_refused_with_a_sentence() {
 fn a_newer_database_is_refused_and_left_alone() {
     on_both(async |fixture| {
         fixture.store.close().await.unwrap();
-        match &fixture.settings.place {
-            Place::Folder(folder) => {
-                let connection = rusqlite::Connection::open(folder.join("watchbell.db")).unwrap();
-                connection.execute_batch("PRAGMA user_version = 77").unwrap();
-            }
-            Place::Postgres(url) => {
-                execute(url.expose(), "INSERT INTO schema_version (version) VALUES (77)").await;
-            }
-        }
+        let newer = match fixture.engine() {
+            Engine::Sqlite => "PRAGMA user_version = 77",
+            Engine::Postgres => "INSERT INTO schema_version (version) VALUES (77)",
+        };
+        fixture.tamper(newer).await;
         for _ in 0..2 {
             let error = Store::open(fixture.settings.clone()).await.map(drop).unwrap_err();
             let StoreError::Newer(sentence) = error else { panic!("{error:?}") };
@@ -128,17 +125,53 @@ fn a_newer_database_is_refused_and_left_alone() {
     });
 }
 
-/// From every version there ever was: for each, a text that makes what it left behind is added here.
+/// From every version there ever was. A new one needs its file in `tests/versions`, with what it leaves behind.
 #[test]
 fn every_earlier_version_is_brought_up_to_date_and_again_is_no_change() {
-    // Version 0 is an empty database; on_both has just migrated one.
-    on_both(async |fixture| {
-        let before = fixture.store.cluster_id().to_owned();
-        for _ in 0..2 {
-            fixture.reopen().await;
-            assert_eq!(fixture.store.cluster_id(), before);
-        }
-    });
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let versions = here.join("migrations/sqlite").read_dir().unwrap().count();
+    let read = |folder: &str, version: usize| {
+        let file = here.join(folder).join(format!("{version:04}.sql"));
+        std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    };
+    for version in 1..=versions {
+        let made =
+            |engine: &str| -> String { (1..=version).map(|n| read(&format!("migrations/{engine}"), n)).collect() };
+        let left_behind = read("tests/versions", version);
+
+        let folder = tempfile::tempdir().unwrap();
+        let connection = rusqlite::Connection::open(folder.path().join("watchbell.db")).unwrap();
+        let texts = [made("sqlite"), format!("PRAGMA user_version = {version};"), left_behind.clone()];
+        connection.execute_batch(&texts.concat()).unwrap();
+        drop(connection);
+        runtime().block_on(comes_back(OpenSettings::folder(folder.path())));
+
+        let database = Database::create();
+        let stamp = format!(
+            "CREATE TABLE schema_version (version BIGINT NOT NULL); INSERT INTO schema_version VALUES ({version});"
+        );
+        runtime().block_on(execute(&database.url, &[made("postgres"), stamp, left_behind].concat()));
+        runtime().block_on(comes_back(OpenSettings::postgres(Secret::new(&*database.url))));
+    }
+}
+
+/// Twice, because the second opening must change nothing.
+async fn comes_back(settings: OpenSettings) {
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let store = Store::open(settings.clone()).await.unwrap();
+        let loaded = store.load(Timestamp::EPOCH).await.unwrap();
+        assert_eq!(loaded.unreadable, [] as [String; 0]);
+        assert_eq!(loaded.monitors, [monitor(1, "shop")]);
+        assert_eq!(loaded.states, [(1, state(1, Verdict::Down))]);
+        assert_eq!(loaded.channels, [channel("ops")]);
+        assert_eq!((loaded.transitions.len(), loaded.open_incidents.len()), (1, 1));
+        let deliveries = store.deliveries(&DeliveryFilter::default(), Page::first(9)).await.unwrap();
+        assert_eq!(deliveries.len(), 1);
+        ids.push(store.cluster_id().to_owned());
+        store.close().await.unwrap();
+    }
+    assert_eq!(ids[0], ids[1]);
 }
 
 #[test]
@@ -164,14 +197,7 @@ fn an_unreadable_row_is_named_and_hides_nothing_else() {
         let lease = lease(&fixture.store).await;
         create(&fixture.store, &lease, 1, "shop").await;
         create(&fixture.store, &lease, 2, "mail").await;
-        let damage = "UPDATE state SET body = '{\"verdict\":\"sideways\"}' WHERE monitor_id = 1";
-        match &fixture.settings.place {
-            Place::Folder(folder) => {
-                let connection = rusqlite::Connection::open(folder.join("watchbell.db")).unwrap();
-                assert_eq!(connection.execute(damage, []).unwrap(), 1);
-            }
-            Place::Postgres(url) => execute(url.expose(), damage).await,
-        }
+        fixture.tamper("UPDATE state SET body = '{\"verdict\":\"sideways\"}' WHERE monitor_id = 1").await;
         let loaded = fixture.store.load(NOON).await.unwrap();
         assert_eq!((loaded.monitors.len(), loaded.states.len()), (2, 1));
         assert!(loaded.unreadable[0].starts_with("the state of monitor 1 cannot be read"), "{:?}", loaded.unreadable);
@@ -192,6 +218,7 @@ fn a_backup_is_a_whole_store_made_while_work_goes_on() {
             return;
         }
         store.backup_to(&file).await.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let error = store.backup_to(&file).await.unwrap_err();
         assert!(error.to_string().contains("exists; name a new file"), "{error}");
         let error = store.backup_to(&target.path().join("no/where.db")).await.unwrap_err();

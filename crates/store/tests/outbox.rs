@@ -337,3 +337,18 @@ fn deliveries_are_found_by_monitor_incident_channel_and_state_page_by_page() {
         assert_eq!(store.delivery_counts().await.unwrap(), counts);
     });
 }
+
+#[test]
+fn a_delivery_that_cannot_be_read_is_given_up_and_holds_up_nobody() {
+    on_both(async |fixture| {
+        let store = &fixture.store;
+        let lease = outage(store, 1).await;
+        tell(store, &lease, NoticeKind::Up, at(1)).await;
+        fixture.tamper("UPDATE delivery SET message = '{}' WHERE event = 'down'").await;
+        assert_eq!(claim(store, at(2)).await, []);
+        assert_eq!(store.delivery_counts().await.unwrap().dead, 1);
+        assert_eq!(claim(store, at(2)).await[0].event, "up");
+        let listed = store.deliveries(&DeliveryFilter::default(), Page::first(9)).await.unwrap();
+        assert_eq!(listed.len(), 1, "what can be read is listed");
+    });
+}

@@ -3,9 +3,9 @@
 use watchbell_core::Reason;
 use watchbell_core::Timestamp;
 use watchbell_core::decide::Sight;
-use watchbell_store::{Bucket, Commit, Lease, Store, StoredResult};
+use watchbell_store::{Bucket, Commit, Engine, Lease, Store, StoredResult};
 
-use crate::both::{Fixture, execute, on_both};
+use crate::both::on_both;
 use crate::examples::*;
 
 /// One commit a minute for `minutes`, with a result of each monitor in it. Gives those of monitor 1.
@@ -138,22 +138,15 @@ fn one_damaged_row_hides_only_itself() {
         let store = &fixture.store;
         let lease = lease(store).await;
         let all = watch(store, &lease, 1, 3).await;
-        damage_first_row(fixture).await;
-        let store = &fixture.store;
+        let bytes = match fixture.engine() {
+            Engine::Sqlite => "x'0105ffff'",
+            Engine::Postgres => r"'\x0105ffff'",
+        };
+        let first = "(SELECT MIN(id) FROM result_log)";
+        fixture.tamper(&format!("UPDATE result_log SET body = {bytes} WHERE id = {first}")).await;
         assert_eq!(store.results(1, at(0), at(9999), 99, false).await.unwrap(), all[1..]);
         assert_eq!(store.compact(at(9999)).await.unwrap().log_rows, 2);
         assert_eq!(store.results(1, at(0), at(9999), 99, false).await.unwrap(), all[1..]);
         assert_eq!(store.compact(at(9999)).await.unwrap().log_rows, 0);
     });
-}
-
-async fn damage_first_row(fixture: &Fixture) {
-    let first = "UPDATE result_log SET body = {} WHERE id = (SELECT MIN(id) FROM result_log)";
-    match &fixture.settings.place {
-        watchbell_store::Place::Folder(folder) => {
-            let connection = rusqlite::Connection::open(folder.join("watchbell.db")).unwrap();
-            assert_eq!(connection.execute(&first.replace("{}", "x'0105ffff'"), []).unwrap(), 1);
-        }
-        watchbell_store::Place::Postgres(url) => execute(url.expose(), &first.replace("{}", r"'\x0105ffff'")).await,
-    }
 }

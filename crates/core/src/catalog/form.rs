@@ -29,10 +29,15 @@ pub struct Field {
 /// What a field is filled in with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Control {
-    Text { pattern: Option<String> },
+    Text {
+        pattern: Option<String>,
+    },
     Url,
     Secret,
-    Integer { min: Option<i64>, max: Option<i64> },
+    Integer {
+        min: Option<i64>,
+        max: Option<i64>,
+    },
     Number,
     /// `30s`, `5m`, `1h30m`.
     Duration,
@@ -202,8 +207,8 @@ fn sentences(text: &str) -> (String, String) {
 /// `chat_id` as people read it: "Chat ID".
 fn humanised(name: &str) -> String {
     const CAPITALS: [&str; 27] = [
-        "id", "url", "uri", "tls", "ssl", "dns", "http", "https", "ip", "api", "ca", "tcp", "udp", "json", "smtp", "sni", "alpn",
-        "ttl", "ssh", "html", "css", "utc", "sql", "cpu", "os", "pem", "icmp",
+        "id", "url", "uri", "tls", "ssl", "dns", "http", "https", "ip", "api", "ca", "tcp", "udp", "json", "smtp",
+        "sni", "alpn", "ttl", "ssh", "html", "css", "utc", "sql", "cpu", "os", "pem", "icmp",
     ];
     if name == ITEM || name == VALUE {
         return String::new();
@@ -234,7 +239,11 @@ mod tests {
     fn the_first_sentence_is_help_and_the_rest_is_more() {
         let check = |text, help: &str, more: &str| assert_eq!(sentences(text), (help.to_owned(), more.to_owned()));
         check("Name to resolve.", "Name to resolve.", "");
-        check("How long, e.g. 3.5 s.\nZero means for ever. Really.", "How long, e.g. 3.5 s.", "Zero means for ever. Really.");
+        check(
+            "How long, e.g. 3.5 s.\nZero means for ever. Really.",
+            "How long, e.g. 3.5 s.",
+            "Zero means for ever. Really.",
+        );
         check("No stop", "No stop", "");
         check("", "", "");
     }

@@ -278,8 +278,14 @@ fn every_sort_of_field_has_its_control() {
 fn a_field_says_what_it_is_for() {
     let fields = fields(&caller());
     let ring = fields.iter().find(|field| field.name == "ring_for").unwrap();
-    assert_eq!((ring.title.as_str(), ring.help.as_str(), ring.more.as_str()), ("Ring for", "How long it rings.", "Longer annoys."));
-    assert_eq!((ring.required, ring.default.clone(), ring.example.clone()), (false, Some("30s".into()), Some("30s".into())));
+    assert_eq!(
+        (ring.title.as_str(), ring.help.as_str(), ring.more.as_str()),
+        ("Ring for", "How long it rings.", "Longer annoys.")
+    );
+    assert_eq!(
+        (ring.required, ring.default.clone(), ring.example.clone()),
+        (false, Some("30s".into()), Some("30s".into()))
+    );
     assert_eq!(ring.group, "Advanced");
     assert_eq!((fields[0].group.as_str(), fields[0].title.as_str(), fields[0].required), ("Provider", "URL", true));
 }
@@ -405,7 +411,8 @@ fn settings_that_come_back_hidden_are_the_same_settings() {
 #[test]
 fn a_secret_left_out_is_kept_and_null_takes_it_away() {
     let old = json!({ "auth": { "basic": { "user": "us", "password": "hush" } }, "groups": [{ "number": "1", "pin": "0001" }] });
-    let (new, unknown) = kept(json!({ "auth": { "basic": { "user": "them" } }, "groups": [{ "number": "1", "pin": null }] }), old);
+    let (new, unknown) =
+        kept(json!({ "auth": { "basic": { "user": "them" } }, "groups": [{ "number": "1", "pin": null }] }), old);
     assert_eq!(unknown, Vec::<String>::new());
     assert_eq!(new["auth"], json!({ "basic": { "user": "them", "password": "hush" } }));
     assert_eq!(new["groups"], json!([{ "number": "1", "pin": null }]));
@@ -430,7 +437,10 @@ fn a_secret_stays_with_its_item_when_a_list_changes() {
     let old = json!({ "groups": [{ "number": "1", "pin": "0001" }, { "number": "2", "pin": "0002" }, { "number": "3", "pin": "0003" }] });
     let check = |new: Value, expected: Value, expected_unknown: &[&str]| {
         let (new, unknown) = kept(json!({ "groups": new }), old.clone());
-        assert_eq!((&new["groups"], unknown.as_slice()), (&expected, expected_unknown.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>().as_slice()));
+        assert_eq!(
+            (&new["groups"], unknown.as_slice()),
+            (&expected, expected_unknown.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>().as_slice())
+        );
     };
     // The first is taken away.
     check(
@@ -456,13 +466,16 @@ fn a_secret_stays_with_its_item_when_a_list_changes() {
 
 #[test]
 fn keys_of_a_map_that_are_left_out_are_gone() {
-    let (new, unknown) = kept(json!({ "headers": { "a": HIDDEN, "c": HIDDEN } }), json!({ "headers": { "a": "1", "b": "2" } }));
+    let (new, unknown) =
+        kept(json!({ "headers": { "a": HIDDEN, "c": HIDDEN } }), json!({ "headers": { "a": "1", "b": "2" } }));
     assert_eq!((&new["headers"], unknown.as_slice()), (&json!({ "a": "1" }), ["headers.c".to_owned()].as_slice()));
 }
 
 #[test]
 fn secrets_are_offered_once_each_to_be_sealed_or_fetched() {
-    let mut value = settings(json!({ "auth": { "basic": { "user": "us", "password": "file:/run/p" } }, "headers": { "a": "plain" } }));
+    let mut value = settings(
+        json!({ "auth": { "basic": { "user": "us", "password": "file:/run/p" } }, "headers": { "a": "plain" } }),
+    );
     let mut seen = Vec::new();
     map_secrets(&caller(), &mut value, &mut |path, secret| {
         seen.push(format!("{path}={secret}"));

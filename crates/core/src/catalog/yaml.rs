@@ -239,10 +239,64 @@ mod tests {
     #[test]
     fn what_could_be_something_else_stands_in_quotes() {
         for text in [
-            "", " ", "1", "-1", "1.5", "1e3", "0x1F", "0o7", "1_000", "12:30:45", "2026-03-01", "200-299", "true", "No", "ON", "y", "null",
-            "~", ".inf", ".nan", "NaN", "inf", "-", "- a", "a: b", "a:", "a #b", "#a", "&a", "*a", "!a", "|", ">", "%a", "@a", "`a`", "'a'",
-            "\"a\"", "[a]", "{a}", "a, b", "${HOME}", "$5", "trailing ", " leading", "a\tb", "?", "? a", "<<", "=", "123:abc", "---", "...",
-            "\u{feff}x", "\u{7}", "\u{85}", "\u{2028}", "\\",
+            "",
+            " ",
+            "1",
+            "-1",
+            "1.5",
+            "1e3",
+            "0x1F",
+            "0o7",
+            "1_000",
+            "12:30:45",
+            "2026-03-01",
+            "200-299",
+            "true",
+            "No",
+            "ON",
+            "y",
+            "null",
+            "~",
+            ".inf",
+            ".nan",
+            "NaN",
+            "inf",
+            "-",
+            "- a",
+            "a: b",
+            "a:",
+            "a #b",
+            "#a",
+            "&a",
+            "*a",
+            "!a",
+            "|",
+            ">",
+            "%a",
+            "@a",
+            "`a`",
+            "'a'",
+            "\"a\"",
+            "[a]",
+            "{a}",
+            "a, b",
+            "${HOME}",
+            "$5",
+            "trailing ",
+            " leading",
+            "a\tb",
+            "?",
+            "? a",
+            "<<",
+            "=",
+            "123:abc",
+            "---",
+            "...",
+            "\u{feff}x",
+            "\u{7}",
+            "\u{85}",
+            "\u{2028}",
+            "\\",
         ] {
             let yaml = to_yaml(&json!({ text: text, "list": [text, text] }));
             assert!(yaml.contains(&format!(": {}", quoted(text))), "{text:?} stands plain in\n{yaml}");
@@ -252,7 +306,19 @@ mod tests {
 
     #[test]
     fn ordinary_words_stand_plain() {
-        for text in ["shop", "Shop front", "30s", "5m", "500ms", "ops@example.org", "mail.example.org", "/health", "a/b:80", "Größe", "it works (mostly)"] {
+        for text in [
+            "shop",
+            "Shop front",
+            "30s",
+            "5m",
+            "500ms",
+            "ops@example.org",
+            "mail.example.org",
+            "/health",
+            "a/b:80",
+            "Größe",
+            "it works (mostly)",
+        ] {
             assert_eq!(to_yaml(&json!(text)), format!("{text}\n"));
             assert_eq!(read(&to_yaml(&json!({ "x": text })))["x"], text);
         }
@@ -260,7 +326,20 @@ mod tests {
 
     #[test]
     fn texts_of_several_lines_keep_every_line() {
-        for text in ["a\nb", "a\nb\n", "a\n\nb\n\n", "\na", "\n", " a\nb", "a \nb", "a\n  b\n", "a\n\tb", "a\r\nb", "${x}\ny", "a\n \nb"] {
+        for text in [
+            "a\nb",
+            "a\nb\n",
+            "a\n\nb\n\n",
+            "\na",
+            "\n",
+            " a\nb",
+            "a \nb",
+            "a\n  b\n",
+            "a\n\tb",
+            "a\r\nb",
+            "${x}\ny",
+            "a\n \nb",
+        ] {
             let value = json!({ "body": text, "list": [text, { "deep": text }], "nested": [[text]] });
             let yaml = to_yaml(&value);
             assert_eq!(read(&yaml), value, "{yaml}");

@@ -12,6 +12,7 @@ use http::response::Parts;
 use hyper::body::Incoming;
 use hyper::{StatusCode, header};
 use tokio::time::Sleep;
+use watchbell_core::finding::clean;
 use watchbell_core::{Finding, Outcome, Phases, Reason};
 use watchbell_net::stopwatch::Stopwatch;
 use watchbell_net::{Purpose, Target, TlsSeen, TlsWish};
@@ -248,15 +249,12 @@ impl Check<'_> {
         let mut broken = Vec::new();
         rules.judge_headers(&head.headers, &mut broken);
         if rules.need_body() {
-            let packing = self.packing();
-            let mut reader = Reader::keep(packing, self.http.max_body);
+            let mut reader = Reader::keep(self.packing(), self.http.max_body);
             let end = self.read(&mut answering, &mut reader, &hop.place).await;
             self.seen.start = reader.start().to_vec();
             let end = end?;
             broken = self.judge_body(reader.take(), end, broken).await?;
-            if !broken.is_empty() && packing == Packing::Plain {
-                self.hint_at_packing(&mut broken);
-            }
+            self.hint_at_packing(&mut broken);
         } else {
             let mut reader = Reader::count(self.http.max_body);
             if let Err(outcome) = self.read(&mut answering, &mut reader, &hop.place).await {
@@ -308,15 +306,17 @@ impl Check<'_> {
 
     /// A body that nobody unpacked keeps no rule about its text.
     fn hint_at_packing(&self, broken: &mut [Reason]) {
-        let encoding = self.head().headers.get(header::CONTENT_ENCODING);
-        let Some(encoding) = encoding.filter(|it| Packing::from_header(Some(it.as_bytes())) != Packing::Plain) else {
-            return;
+        let Some(encoding) = self.head().headers.get(header::CONTENT_ENCODING) else { return };
+        let remedy = match (self.http.decompress, Packing::from_header(Some(encoding.as_bytes()))) {
+            (_, Packing::Plain) => return,
+            (_, Packing::Other) => "which cannot be unpacked",
+            (true, _) => return,
+            (false, _) => "`decompress` unpacks it",
         };
         let encoding = String::from_utf8_lossy(encoding.as_bytes());
-        let remedy = if self.http.decompress { "it cannot be unpacked" } else { "`decompress` unpacks it" };
         for reason in broken.iter_mut().filter(|reason| reason.code != "header") {
-            *reason =
-                Reason { text: format!("{} (it is packed as {encoding}; {remedy})", reason.text), ..reason.clone() };
+            let text = format!("{} (it is packed as {encoding}; {remedy})", reason.text);
+            reason.text = clean(&text, Reason::LONGEST);
         }
     }
 

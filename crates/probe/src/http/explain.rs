@@ -88,8 +88,8 @@ fn is_tls(error: &io::Error) -> bool {
 /// What remains are the rules of HTTP, mostly those of HTTP/2; the innermost cause says which.
 fn by_cause(error: &hyper::Error) -> Outcome {
     let lines = fault::chain(error);
-    let innermost = lines.last().map_or("", String::as_str);
-    fail("protocol", format!("Server broke off: {innermost}"))
+    let protocol = if lines.iter().any(|line| line.contains("http2")) { "HTTP/2" } else { "HTTP" };
+    fail("protocol", format!("{protocol} failed: {}", lines.last().map_or("", String::as_str)))
 }
 
 fn not_http(error: &hyper::Error, leftover: &[u8]) -> Outcome {

@@ -18,6 +18,9 @@ use watchbell_net::Stream;
 /// Of the head of an answer, all lines together.
 pub(crate) const LARGEST_HEAD: usize = 64 * 1024;
 
+/// What is read ahead: a head, and a little of the body.
+const LARGEST_BUFFER: usize = LARGEST_HEAD + 8 * 1024;
+
 /// Provisional answers (1xx) before the real one.
 pub(crate) const MOST_PROVISIONAL: usize = 8;
 
@@ -90,7 +93,8 @@ impl Wire {
                 .await?;
             Ok(Self::Two(Box::new(Two { sender, connection, is_over: false, tasks, running: Vec::new() })))
         } else {
-            let (sender, connection) = http1::Builder::new().max_header_size(LARGEST_HEAD).handshake(io).await?;
+            let (sender, connection) =
+                http1::Builder::new().max_header_size(LARGEST_HEAD).max_buf_size(LARGEST_BUFFER).handshake(io).await?;
             Ok(Self::One(Box::new(One { sender, connection, is_over: false })))
         }
     }

@@ -1,12 +1,14 @@
 //! The command line: one file per command. What can be given as a flag of `serve` can be given in the environment too.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use url::Url;
 use watchbell_core::Secret;
 use watchbell_store::OpenSettings;
@@ -127,7 +129,7 @@ enum Outcome {
 struct Usage(String);
 
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(why) => return told(&anyhow::Error::new(why).context("the program cannot start its threads")),
@@ -140,6 +142,22 @@ pub(crate) fn main() -> ExitCode {
         Ok(Outcome::Bad) => ExitCode::from(1),
         Err(error) => told(&error),
     }
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let command = without_empty_variables(Cli::command());
+    let mut matches = command.clone().try_get_matches_from(arguments)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command.clone()))
+}
+
+/// A variable that is set to nothing, as compose files do for what is optional, counts as not set.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |argument: &clap::Arg| {
+        argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|argument| if is_empty(&argument) { argument.env(Resettable::Reset) } else { argument })
+        .mut_subcommands(without_empty_variables)
 }
 
 async fn run(cli: Cli) -> anyhow::Result<Outcome> {
@@ -181,6 +199,11 @@ fn told(error: &anyhow::Error) -> ExitCode {
 /// An error for the person at the terminal: what went wrong, and below it every cause that adds something.
 pub(crate) fn explain(error: &anyhow::Error) -> String {
     if let Some(Unusable(errors)) = error.downcast_ref() {
+        if let [only] = errors.as_slice()
+            && only.line == 0
+        {
+            return format!("watchbell: {only}");
+        }
         let mistakes = if errors.len() == 1 { "one mistake".into() } else { format!("{} mistakes", errors.len()) };
         return format!("{error}\nwatchbell: the configuration has {mistakes}; nothing was done.");
     }
@@ -228,7 +251,6 @@ fn web_address(text: &str) -> Result<Url, String> {
 #[cfg(test)]
 mod tests {
     use anyhow::Context;
-    use clap::CommandFactory;
 
     use super::*;
 
@@ -238,7 +260,7 @@ mod tests {
     }
 
     fn parsed(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(line.split_whitespace())
+        parse(line.split_whitespace().map(OsString::from))
     }
 
     #[test]

@@ -7,16 +7,8 @@ use crate::live::Shown;
 
 /// A drawing beside a word. The names are the sprite's.
 pub(crate) fn icon(name: &str) -> Markup {
-    sized_icon(name, "ic")
-}
-
-pub(crate) fn large_icon(name: &str) -> Markup {
-    sized_icon(name, "ic ic-20")
-}
-
-fn sized_icon(name: &str, class: &str) -> Markup {
     html! {
-        svg class=(class) viewBox="0 0 16 16" aria-hidden="true" { use href={ (assets::address("sprite.svg")) "#i-" (name) } {} }
+        svg.ic viewBox="0 0 16 16" aria-hidden="true" { use href={ (assets::address("sprite.svg")) "#i-" (name) } {} }
     }
 }
 

@@ -93,10 +93,12 @@ fn console(routes: Routes) -> Routes {
 pub(crate) struct Routes {
     web: Web,
     router: Router<Web>,
+    #[cfg(test)]
     table: Vec<Declared>,
 }
 
 /// One line of the table.
+#[cfg(test)]
 #[derive(Clone, Debug)]
 pub(crate) struct Declared {
     pub method: Method,
@@ -106,7 +108,12 @@ pub(crate) struct Declared {
 
 impl Routes {
     fn new(web: Web) -> Self {
-        Self { web, router: Router::new(), table: Vec::new() }
+        Self {
+            web,
+            router: Router::new(),
+            #[cfg(test)]
+            table: Vec::new(),
+        }
     }
 
     pub(crate) fn get<H: Handler<T, Web>, T: 'static>(self, path: &'static str, who: Permission, handler: H) -> Self {
@@ -156,6 +163,7 @@ impl Routes {
             route = route.route_layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, patience));
         }
         self.router = self.router.route(path, route);
+        #[cfg(test)]
         self.table.push(Declared { method, path, permission: who });
         self
     }

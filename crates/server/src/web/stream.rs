@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
@@ -160,7 +160,7 @@ pub(crate) async fn live(
     };
     let mut answer = Sse::new(events(listener)).into_response();
     // A proxy that collects an answer before passing it on would make it worthless.
-    answer.headers_mut().insert("x-accel-buffering", axum::http::HeaderValue::from_static("no"));
+    answer.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     answer
 }
 
@@ -248,7 +248,7 @@ impl Listener {
     }
 
     async fn is_still_welcome(&self) -> bool {
-        match auth::identify(&self.web, &self.headers, &axum::http::Extensions::new()).await {
+        match auth::identify(&self.web, &self.headers, &Extensions::new()).await {
             Ok(caller) => caller.may(Permission::Viewer),
             // Nobody is sent away because the store is.
             Err(Failure::Store { .. }) => true,

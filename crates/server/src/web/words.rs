@@ -161,18 +161,6 @@ pub(crate) fn millis(took: Duration) -> String {
     }
 }
 
-/// A share rounded down to two decimals; "100%" only if nothing at all is missing, "–" of nothing.
-pub(crate) fn share(part: u64, whole: u64) -> String {
-    if whole == 0 {
-        return "–".to_owned();
-    }
-    let hundredths = u128::from(part.min(whole)) * 10_000 / u128::from(whole);
-    match hundredths {
-        10_000 => "100%".to_owned(),
-        _ => format!("{}.{:02}%", hundredths / 100, hundredths % 100),
-    }
-}
-
 /// With a thin space between thousands.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -325,15 +313,6 @@ mod tests {
     fn every_moment_carries_its_full_value_and_zone() {
         let html = calendar("2026-03-10T02:01:22Z").time("2026-03-10T01:47:12Z".parse().unwrap()).into_string();
         assert_eq!(html, r#"<time datetime="2026-03-10T01:47:12.000Z" title="Tue 10 Mar 2026, 02:47:12 CET">02:47:12</time>"#);
-    }
-
-    #[test]
-    fn shares_are_rounded_down() {
-        for (part, whole, said) in
-            [(1, 1, "100%"), (99_999, 100_000, "99.99%"), (0, 5, "0.00%"), (0, 0, "–"), (9611, 10_000, "96.11%"), (u64::MAX - 1, u64::MAX, "99.99%")]
-        {
-            assert_eq!(share(part, whole), said);
-        }
     }
 
     #[test]

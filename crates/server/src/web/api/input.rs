@@ -55,8 +55,9 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let field = error.path().to_string();
-        let sentence = error.into_inner().to_string();
-        if field == "." { Problem::new(StatusCode::BAD_REQUEST, sentence) } else { Problem::field(field, sentence) }
+        let error = error.into_inner();
+        let sentence = error.to_string();
+        if field == "." || error.is_syntax() || error.is_eof() { Problem::new(StatusCode::BAD_REQUEST, sentence) } else { Problem::field(field, sentence) }
     })?;
     reader.end().map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why.to_string()))?;
     Ok(value)

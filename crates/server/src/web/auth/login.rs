@@ -1,7 +1,7 @@
 //! Signing in and out.
 
 use axum::extract::{Form, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
@@ -43,12 +43,12 @@ pub(crate) async fn sign_in(
     State(web): State<Web>,
     reader: Reader,
     headers: HeaderMap,
-    parts: axum::http::Extensions,
+    extensions: Extensions,
     Form(given): Form<Credentials>,
 ) -> Result<Response, Failure> {
     let now = web.app().clock.now();
     let name = given.name.trim();
-    let address = auth::address(&headers, &parts);
+    let address = auth::address(&headers, &extensions);
     if let Some(wait) = web.limiter().wait(address, name, now) {
         let seconds = wait.as_secs().max(1);
         let sentence = format!("Too many attempts. Try again in {}.", words::length(std::time::Duration::from_secs(seconds)));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{Form, Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use sha2::{Digest, Sha256};
@@ -109,7 +109,7 @@ pub(crate) async fn create(
     match made {
         Some(person) => {
             let cookie = session::begin(&web, &person, &headers).await?;
-            Ok(([(axum::http::header::SET_COOKIE, cookie)], Redirect::to(&links::overview())).into_response())
+            Ok(([(header::SET_COOKIE, cookie)], Redirect::to(&links::overview())).into_response())
         }
         None => Ok(Redirect::to(&links::login()).into_response()),
     }

@@ -13,3 +13,20 @@ pub(crate) mod problems;
 pub(crate) mod profile;
 pub(crate) mod tokens;
 pub(crate) mod tried;
+
+/// Texts that must never become anything but text.
+#[cfg(test)]
+pub(crate) const PAYLOADS: &[&str] = &[
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "'><svg onload=alert(1)>",
+    "</textarea><script>alert(1)</script>",
+    "</title><script>alert(1)</script>",
+    "<a href=\"javascript:alert(1)\">",
+    "\" autofocus onfocus=\"alert(1)",
+    "<!--<script>",
+    "</script><script>alert(1)</script>",
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! A person's own settings: password, sessions, theme, zone.
 
 use axum::extract::{Form, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use watchbell_store::{NewAudit, Person};
@@ -119,7 +119,7 @@ pub(crate) async fn change_password(
     State(web): State<Web>,
     reader: Reader,
     headers: HeaderMap,
-    extensions: axum::http::Extensions,
+    extensions: Extensions,
     Form(change): Form<Change>,
 ) -> Result<Response, Failure> {
     let person = own(&reader)?.clone();
