@@ -1,5 +1,6 @@
-//! The yardstick: a loop that does nothing but ask, with a fresh connection each time, hyper by hand.
-//! One thread, 32 requests in flight. It prints its CPU time per check in microseconds.
+//! The yardstick: a loop that does nothing but ask, with a fresh connection each time, hyper by hand, on one
+//! thread. Flat out with 32 requests in flight, or paced: so many a second, evenly, as a watcher must.
+//! It prints its CPU time per check in microseconds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,11 +20,35 @@ use crate::process;
 
 const IN_FLIGHT: usize = 32;
 
-pub(crate) async fn run(url: &str, count: usize, ca: &str) -> Result<()> {
+pub(crate) async fn run(url: &str, count: usize, ca: &str, pace: u32) -> Result<()> {
     let uri: http::Uri = url.parse()?;
     let connector = if uri.scheme_str() == Some("https") { Some(connector(ca)?) } else { None };
-    let left = Arc::new(AtomicUsize::new(count));
     let before = process::cpu(std::process::id())?;
+    if pace == 0 { flat_out(&uri, count, connector).await? } else { paced(&uri, count, connector, pace).await? }
+    let spent = process::cpu(std::process::id())? - before;
+    println!("{:.1}", spent.as_secs_f64() * 1e6 / count as f64);
+    Ok(())
+}
+
+async fn paced(uri: &http::Uri, count: usize, connector: Option<TlsConnector>, pace: u32) -> Result<()> {
+    let mut tick = tokio::time::interval(std::time::Duration::from_secs(1) / pace);
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        tick.tick().await;
+        let (uri, connector) = (uri.clone(), connector.clone());
+        asked.spawn(async move { ask(&uri, connector.as_ref()).await });
+        while let Some(done) = asked.try_join_next() {
+            done??;
+        }
+    }
+    while let Some(done) = asked.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+async fn flat_out(uri: &http::Uri, count: usize, connector: Option<TlsConnector>) -> Result<()> {
+    let left = Arc::new(AtomicUsize::new(count));
     let workers: Vec<_> = (0..IN_FLIGHT)
         .map(|_| {
             let (left, uri, connector) = (Arc::clone(&left), uri.clone(), connector.clone());
@@ -38,8 +63,6 @@ pub(crate) async fn run(url: &str, count: usize, ca: &str) -> Result<()> {
     for worker in workers {
         worker.await??;
     }
-    let spent = process::cpu(std::process::id())? - before;
-    println!("{:.1}", spent.as_secs_f64() * 1e6 / count as f64);
     Ok(())
 }
 

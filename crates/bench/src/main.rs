@@ -17,9 +17,9 @@ fn main() -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["serve"] => block_on(server::run()),
-        ["bare", url, count, ca] => {
-            let count = count.parse().context("the count is a number")?;
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(bare::run(url, count, ca))
+        ["bare", url, count, ca, pace] => {
+            let (count, pace) = (count.parse().context("the count is a number")?, pace.parse().context("the pace is a number")?);
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(bare::run(url, count, ca, pace))
         }
         ["run", binary] => block_on(suite::run(binary, false)),
         ["run", binary, "--quick"] => block_on(suite::run(binary, true)),

@@ -6,6 +6,7 @@ mod ledger;
 mod machine;
 mod model;
 mod planted;
+mod quiet;
 mod random;
 mod reference;
 mod simulation;

@@ -231,7 +231,10 @@ struct Way<'a> {
 impl Way<'_> {
     async fn through(&self, proxy: &Proxy, tcp: tokio::net::TcpStream) -> Result<Stream, Fault> {
         let mut stream = if proxy.kind == ProxyKind::Https {
-            let config = self.net.0.tls.get(&TlsWish::default()).map_err(|why| Fault::local("proxy", why))?;
+            // Whoever has a private authority has it for the proxy too.
+            let ca_pem = self.target.tls.and_then(|wish| wish.ca_pem.clone());
+            let wish = TlsWish { ca_pem, ..TlsWish::default() };
+            let config = self.net.0.tls.get(&wish).map_err(|why| Fault::local("proxy", why))?;
             let (tls, _) = tls::handshake(tcp, config, &proxy.host, proxy, self.watch, self.deadline)
                 .await
                 .map_err(|(fault, _)| at_proxy(Fault { text: format!("{proxy}: {}", fault.text), ..fault }))?;

@@ -226,6 +226,8 @@ fn the_settings_describe_themselves() {
         }
     }
     assert_eq!(definitions["Http"]["properties"]["redirects"]["default"], 5);
+    let complaints = watchbell_core::catalog::complaints_about(std::slice::from_ref(entry));
+    assert_eq!(complaints, Vec::<String>::new());
 }
 
 // ---- what is sent
@@ -833,6 +835,32 @@ async fn http_2_is_spoken_from_the_first_byte_or_by_agreement() {
 }
 
 #[tokio::test]
+async fn http_2_requests_say_where_they_go_once() {
+    let server = serve(|peer, _| async move {
+        let service = hyper::service::service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
+            let mut names: Vec<_> = request.headers().keys().map(ToString::to_string).collect();
+            names.sort();
+            let told = format!("{} {} {}", request.method(), request.uri(), names.join(","));
+            Ok::<_, hyper::Error>(hyper::Response::new(http_body_util::Full::new(bytes::Bytes::from(told))))
+        });
+        let io = hyper_util::rt::TokioIo::new(peer.stream);
+        let server = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+        let _ = server.serve_connection(io, service).await;
+    });
+    for (headers, host) in
+        [(json!({}), server.to_string()), (json!({ "Host": "shop.example" }), "shop.example".to_owned())]
+    {
+        // A status that is never good brings the body along as evidence.
+        let finding = ask(json!({
+            "url": format!("http://{server}/a?b=1"), "http_version": "2", "headers": headers, "accept": [599],
+        }))
+        .await;
+        let sent = format!("GET http://{host}/a?b=1 accept,accept-encoding,user-agent");
+        assert_eq!(finding.evidence.body, Some(sent));
+    }
+}
+
+#[tokio::test]
 async fn http_2_going_away_is_told() {
     // SETTINGS, then GOAWAY with ENHANCE_YOUR_CALM (RFC 9113, sections 6.5 and 6.8).
     let goaway: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
@@ -1046,6 +1074,22 @@ async fn a_withdrawn_token_is_renewed_at_once() {
     }
 }
 
+#[tokio::test]
+async fn a_token_is_not_renewed_for_a_stranger() {
+    let provider = answering_owned(with_length("200 OK", r#"{"access_token":"canary","expires_in":900}"#));
+    let (stranger, requests) = recording("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+    let server =
+        answering_owned(format!("HTTP/1.1 302 Found\r\nLocation: http://{stranger}/\r\nContent-Length: 0\r\n\r\n"));
+    let oauth2 = json!({ "token_url": format!("http://{provider}/"), "client_id": "shop", "client_secret": "s" });
+    let probe = http(json!({ "url": format!("http://{server}/"), "auth": { "oauth2": oauth2 } }));
+    let world = World::new();
+    for _ in 0..2 {
+        assert_eq!(said(&world.ask(&probe, USUAL).await), "status: 401 Unauthorized");
+    }
+    let sent = requests.lock().unwrap().join("");
+    assert!(!sent.contains("canary") && !sent.contains("authorization"), "{sent}");
+}
+
 // ---- network
 
 #[tokio::test]
@@ -1067,7 +1111,7 @@ async fn a_proxy_is_gone_through() {
     let finding =
         ask(json!({ "url": format!("http://{server}/"), "proxy": format!("http://ada:pw@{proxy}"), "contains": "ok" }))
             .await;
-    assert_eq!((said(&finding).as_str(), row(&finding, "Address").as_str()), ("", proxy.to_string().as_str()));
+    assert_eq!((said(&finding).as_str(), row(&finding, "Proxy").as_str()), ("", proxy.to_string().as_str()));
     let seen = seen.lock().unwrap().join("");
     assert!(seen.starts_with(&format!("CONNECT {server} HTTP/1.1\r\n")), "{seen}");
     assert!(seen.to_lowercase().contains("proxy-authorization: basic ywrhonb3"), "{seen}");

@@ -1,15 +1,19 @@
 //! Through tiny proxies of each kind.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 use watchbell_net::stopwatch::deadline_in;
-use watchbell_net::{DialError, Dialed, Net, Proxy, Target, TlsWish};
+use watchbell_net::{DialError, Dialed, Net, Proxy, Stream, Target, TlsWish};
 
-use crate::targets::{Authority, Heard, closed_port, echo, greeting, net, net_with, serve, silent, target, tls};
+use crate::targets::{
+    Authority, Heard, Identity, closed_port, echo, greeting, net, net_with, serve, server_config, silent, target, tls,
+};
 
 async fn dial(net: &Net, host: &str, port: u16, proxy: &str, tls: Option<&TlsWish>) -> Result<Dialed, Box<DialError>> {
     let proxy: Proxy = proxy.parse().unwrap();
@@ -32,26 +36,43 @@ async fn open(upstream: SocketAddr) -> TcpStream {
 
 /// A `CONNECT` proxy that leads to `upstream` whatever it is asked for; what it hears goes to `heard`.
 async fn connect_proxy(upstream: SocketAddr, password: Option<&'static str>, heard: Heard) -> SocketAddr {
-    serve(move |mut client| {
-        let heard = heard.clone();
+    serve(move |client| be_connect_proxy(client, upstream, password, heard.clone())).await
+}
+
+/// The same over TLS.
+async fn https_proxy(identity: &Identity, upstream: SocketAddr) -> SocketAddr {
+    let acceptor = TlsAcceptor::from(Arc::new(server_config(identity)));
+    serve(move |client| {
+        let acceptor = acceptor.clone();
         async move {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(client.read_u8().await.unwrap());
+            if let Ok(client) = acceptor.accept(client).await {
+                be_connect_proxy(client, upstream, None, Heard::default()).await;
             }
-            let head = String::from_utf8(head).unwrap();
-            heard.note(head.lines().next().unwrap());
-            let wanted = password.map(|pair| format!("Proxy-Authorization: Basic {}", BASE64.encode(pair.as_bytes())));
-            if wanted.is_some_and(|wanted| !head.lines().any(|line| line == wanted)) {
-                client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").await.unwrap();
-                return;
-            }
-            let mut server = open(upstream).await;
-            client.write_all(b"HTTP/1.1 200 Connection established\r\nX-Proxy: zoo\r\n\r\n").await.unwrap();
-            let _ = copy_bidirectional(&mut client, &mut server).await;
         }
     })
     .await
+}
+
+async fn be_connect_proxy<S: AsyncRead + AsyncWrite + Unpin>(
+    mut client: S,
+    upstream: SocketAddr,
+    password: Option<&'static str>,
+    heard: Heard,
+) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(client.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    heard.note(head.lines().next().unwrap());
+    let wanted = password.map(|pair| format!("Proxy-Authorization: Basic {}", BASE64.encode(pair.as_bytes())));
+    if wanted.is_some_and(|wanted| !head.lines().any(|line| line == wanted)) {
+        client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").await.unwrap();
+        return;
+    }
+    let mut server = open(upstream).await;
+    client.write_all(b"HTTP/1.1 200 Connection established\r\nX-Proxy: zoo\r\n\r\n").await.unwrap();
+    let _ = copy_bidirectional(&mut client, &mut server).await;
 }
 
 /// A SOCKS5 proxy that leads to `upstream`, or answers every wish with the error `reply`.
@@ -192,6 +213,25 @@ async fn tls_through_a_proxy_is_verified_against_the_target() {
         let error = dial(&net, "other.example", 443, &proxy, Some(&wish)).await.unwrap_err();
         assert_eq!(error.reason.code, "tls_name");
     }
+}
+
+#[tokio::test]
+async fn a_proxy_may_itself_speak_tls() {
+    let authority = Authority::new("Zoo Authority");
+    let wish = TlsWish { ca_pem: Some(authority.pem()), ..TlsWish::default() };
+    let upstream = tls(&authority.issue(&["shop.example"], (2020, 2090))).await;
+    let proxy = https_proxy(&authority.issue(&["localhost"], (2020, 2090)), upstream).await;
+    let dialed = dial(&net(), "shop.example", 443, &format!("https://localhost:{}", proxy.port()), Some(&wish)).await;
+    let dialed = dialed.unwrap();
+    assert!(matches!(dialed.stream, Stream::Nested(_)));
+    assert_eq!(dialed.tls.as_ref().unwrap().names, ["shop.example"]);
+    says(dialed, b"", b"hello").await;
+
+    let expired = https_proxy(&authority.issue(&["localhost"], (2020, 2021)), upstream).await;
+    let error = dial(&net(), "shop.example", 443, &format!("https://localhost:{}", expired.port()), Some(&wish)).await;
+    let reason = error.unwrap_err().reason;
+    assert_eq!(reason.code, "proxy");
+    assert!(reason.text.contains("The certificate expired on 2021-01-01"), "{}", reason.text);
 }
 
 #[tokio::test]

@@ -51,7 +51,8 @@ impl<'a> Caller<'a> {
 
 fn form(home: &Home, path: &str, cookie: &str, body: &str) -> Answer {
     let origin = home.url("");
-    let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", origin.as_str()), ("Cookie", cookie)];
+    let headers =
+        [("Content-Type", "application/x-www-form-urlencoded"), ("Origin", origin.as_str()), ("Cookie", cookie)];
     request(home.address(), "POST", path, &headers, body.as_bytes(), Duration::from_secs(20)).expect("an answer")
 }
 
@@ -80,7 +81,11 @@ fn a_program_does_everything_a_person_can() {
         "probe": { "http": { "url": target.url("/good") } },
     });
     let (status, made) = api.call("POST", "/api/v1/monitors", Some(&json!({ "settings": settings })));
-    assert_eq!((status, made["slug"].as_str(), made["origin"].as_str()), (201, Some("shop-front"), Some("console")), "{made}");
+    assert_eq!(
+        (status, made["slug"].as_str(), made["origin"].as_str()),
+        (201, Some("shop-front"), Some("console")),
+        "{made}"
+    );
     let (status, checked) = api.call("POST", "/api/v1/monitors/shop-front/check", None);
     assert_eq!((status, checked["outcome"].as_str()), (200, Some("ok")), "{checked}");
     let state = |wanted: &str| {
@@ -95,7 +100,9 @@ fn a_program_does_everything_a_person_can() {
     assert_eq!((status, changed["tags"].as_array().map(Vec::len)), (200, Some(0)), "{changed}");
     let down = state("down");
     assert_eq!(down["incident"]["reason"]["code"], "status", "{down}");
-    sink.wait_for("the down notice", Duration::from_secs(10), |told| told.monitor_and_event() == ("shop-front", "down"));
+    sink.wait_for("the down notice", Duration::from_secs(10), |told| {
+        told.monitor_and_event() == ("shop-front", "down")
+    });
     let (status, had) = api.call("POST", "/api/v1/monitors/shop-front/acknowledge", Some(&json!({ "note": "on it" })));
     assert_eq!((status, had["incident"]["acknowledged"]["by"].as_str()), (200, Some("tests")), "{had}");
 
@@ -118,7 +125,9 @@ fn a_program_does_everything_a_person_can() {
     // Pausing ends the incident; resuming looks again; deleting leaves nothing.
     let (_, paused) = api.call("POST", "/api/v1/monitors/shop-front/pause", None);
     assert_eq!((paused["state"].as_str(), paused["incident"].is_null()), (Some("paused"), true), "{paused}");
-    sink.wait_for("the closing notice", Duration::from_secs(10), |told| told.monitor_and_event() == ("shop-front", "closed"));
+    sink.wait_for("the closing notice", Duration::from_secs(10), |told| {
+        told.monitor_and_event() == ("shop-front", "closed")
+    });
     assert_eq!(api.call("POST", "/api/v1/monitors/shop-front/resume", None).0, 200);
     state("down");
     assert_eq!(api.call("DELETE", "/api/v1/monitors/shop-front", None).0, 204);
@@ -135,14 +144,39 @@ fn mistakes_are_answered_with_the_field_and_what_would_work() {
     let home = Home::new(Database::Sqlite, "monitors:\n  fixed: { probe: { tcp: { address: \"127.0.0.1:1\" } } }\n");
     let watchbell = home.start();
     let api = Caller::new(&home, &watchbell, "write");
-    let monitor = |settings: Value| api.call("POST", "/api/v1/monitors", Some(&json!({ "slug": "m", "settings": settings })));
+    let monitor =
+        |settings: Value| api.call("POST", "/api/v1/monitors", Some(&json!({ "slug": "m", "settings": settings })));
 
     for (what, (status, answer), expected, field, words) in [
         ("no probe", monitor(json!({})), 422, "probe", "needs a `probe`"),
-        ("an unknown setting", monitor(json!({ "probe": { "tcp": { "adress": "a:1" } } })), 422, "settings.probe.tcp", "unknown field `adress`"),
-        ("an impossible number", monitor(json!({ "failure_threshold": 0, "probe": { "tcp": { "address": "a:1" } } })), 422, "failure_threshold", "between 1 and 100"),
-        ("a channel that is not there", monitor(json!({ "notify": ["nobody"], "probe": { "tcp": { "address": "a:1" } } })), 422, "notify", "no channel `nobody`"),
-        ("a bad length of time", monitor(json!({ "interval": "soon", "probe": { "tcp": { "address": "a:1" } } })), 422, "settings.interval", "not a length of time"),
+        (
+            "an unknown setting",
+            monitor(json!({ "probe": { "tcp": { "adress": "a:1" } } })),
+            422,
+            "settings.probe.tcp",
+            "unknown field `adress`",
+        ),
+        (
+            "an impossible number",
+            monitor(json!({ "failure_threshold": 0, "probe": { "tcp": { "address": "a:1" } } })),
+            422,
+            "failure_threshold",
+            "between 1 and 100",
+        ),
+        (
+            "a channel that is not there",
+            monitor(json!({ "notify": ["nobody"], "probe": { "tcp": { "address": "a:1" } } })),
+            422,
+            "notify",
+            "no channel `nobody`",
+        ),
+        (
+            "a bad length of time",
+            monitor(json!({ "interval": "soon", "probe": { "tcp": { "address": "a:1" } } })),
+            422,
+            "settings.interval",
+            "not a length of time",
+        ),
     ] {
         assert_eq!(status, expected, "{what}: {answer}");
         let error = &answer["errors"][0];
@@ -159,7 +193,9 @@ fn mistakes_are_answered_with_the_field_and_what_would_work() {
     assert_eq!(api.call("POST", "/api/v1/deliveries/99/retry", None).0, 409);
     // Not JSON, no token, a wrong token.
     let send = |headers: &[(&str, &str)], body: &[u8]| {
-        request(home.address(), "POST", "/api/v1/monitors", headers, body, Duration::from_secs(20)).expect("an answer").status
+        request(home.address(), "POST", "/api/v1/monitors", headers, body, Duration::from_secs(20))
+            .expect("an answer")
+            .status
     };
     let bearer = format!("Bearer {}", api.token);
     assert_eq!(send(&[("Authorization", &bearer)], b"{"), 400);
@@ -187,7 +223,8 @@ fn the_openapi_document_names_every_call_and_every_shape() {
     let paths = document["paths"].as_object().expect("paths");
     assert!(paths.len() >= 17, "{} paths", paths.len());
     let text = document.to_string();
-    let mut names: Vec<&str> = text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let mut names: Vec<&str> =
+        text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     names.sort_unstable();
     names.dedup();
     assert!(names.len() > 20, "{names:?}");

@@ -7,7 +7,9 @@ use crate::support::database::Database;
 use crate::support::http::{Manner, Server};
 use crate::support::watchbell::Home;
 
+/// It could not be done, or what was looked at is down.
 const FAILED: i32 = 1;
+/// The command line or the configuration must be changed first.
 const USAGE: i32 = 2;
 
 fn home(configuration: &str) -> Home {
@@ -28,9 +30,9 @@ fn expect(output: &Output, code: i32, words: &[&str]) {
 #[test]
 fn malformed_yaml_names_file_line_and_column() {
     let home = home("monitors:\n  shop: { probe: { http: { url: \"http://127.0.0.1/\" }\n");
-    expect(&home.run_serve(), FAILED, &["watchbell.yaml:"]);
+    expect(&home.run_serve(), USAGE, &["watchbell.yaml:"]);
     let path = home.configuration().display().to_string();
-    expect(&home.run(&["config", "check", "--config", &path]), FAILED, &["watchbell.yaml:"]);
+    expect(&home.run(&["config", "check", "--config", &path]), USAGE, &["watchbell.yaml:"]);
 }
 
 #[test]
@@ -38,20 +40,20 @@ fn an_unknown_key_names_the_nearest_known_one() {
     let home = home(
         "monitors:\n  shop:\n    probe: { http: { url: \"http://127.0.0.1/\", tiemout: 3s } }\n    intervall: 30s\n",
     );
-    expect(&home.run_serve(), FAILED, &["watchbell.yaml:4:5", "intervall", "interval"]);
+    expect(&home.run_serve(), USAGE, &["watchbell.yaml:4:5", "intervall", "interval"]);
 }
 
 #[test]
 fn a_channel_that_does_not_exist_is_named_with_its_place() {
     let home = home("monitors:\n  shop:\n    probe: { tcp: { address: \"127.0.0.1:1\" } }\n    notify: [nobody]\n");
-    expect(&home.run_serve(), FAILED, &["watchbell.yaml:4:", "nobody"]);
+    expect(&home.run_serve(), USAGE, &["watchbell.yaml:4:", "nobody"]);
 }
 
 #[test]
 fn a_missing_file_is_named() {
     let home = home("");
     std::fs::remove_file(home.configuration()).expect("a file of ours");
-    expect(&home.run_serve(), FAILED, &[&home.configuration().display().to_string()]);
+    expect(&home.run_serve(), USAGE, &[&home.configuration().display().to_string()]);
 }
 
 #[test]

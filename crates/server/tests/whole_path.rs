@@ -250,8 +250,8 @@ impl<'a> Seen<'a> {
             r#"
             window.stayed = true;
             window.seenAt = null;
-            const shows = () => [...document.querySelectorAll('[data-name]')].some(
-                it => it.dataset.name === {name:?} && it.dataset.state === {word:?});
+            const shows = () => [...document.querySelectorAll('li.card.{word} a, tr.is-{word} a')].some(
+                it => it.textContent.trim() === {name:?});
             const look = () => {{ if (window.seenAt === null && shows()) window.seenAt = Date.now(); }};
             window.looking?.disconnect();
             window.looking = new MutationObserver(look);

@@ -29,7 +29,7 @@ statements! {
     DELETE_STATE = "DELETE FROM state WHERE monitor_id = $1";
     FIRST_STATE = "INSERT INTO state (monitor_id, seq, body) VALUES ($1, $2, $3) ON CONFLICT (monitor_id) DO NOTHING";
     NEXT_STATE = "UPDATE state SET seq = $2, body = $3 WHERE monitor_id = $1 AND seq = $4";
-    STATE_SEQ = "SELECT seq FROM state WHERE monitor_id = $1";
+    FIRST_STATE_STAMP = "SELECT seq FROM state WHERE monitor_id = $1";
     TRANSITION_STAMP = "SELECT at, epoch FROM transition WHERE monitor_id = $1 AND seq = $2";
 }
 
@@ -210,21 +210,24 @@ impl Store {
         })
     }
 
-    /// Whether a commit of unknown outcome was stored. `false` is also said of one that has neither transitions nor
-    /// first states; making such a commit again is harmless.
+    /// Whether a commit of unknown outcome was stored. Waits for the end of any commit that is still under way.
+    /// `false` is also said of one that has neither transitions nor first states; making such a commit again is
+    /// harmless.
     pub async fn was_committed(&self, commit: &Commit) -> Result<bool, StoreError> {
-        for change in &commit.changes {
-            if let Some(transition) = &change.transition {
-                let row = self.db.read_one(&TRANSITION_STAMP, values![change.monitor, transition.seq]).await?;
-                let Some(row) = row else { return Ok(false) };
-                let mut row = row.columns();
-                return Ok(row.moment()? == transition.at && row.u64()? == commit.lease.epoch);
-            }
-            if change.expected_seq.is_none() {
-                return Ok(self.db.read_one(&STATE_SEQ, values![change.monitor]).await?.is_some());
-            }
-        }
-        Ok(false)
+        let ask = |change: &Change| match (&change.transition, change.expected_seq) {
+            (Some(transition), _) => Some(Step::any(&TRANSITION_STAMP, values![change.monitor, transition.seq])),
+            (None, None) => Some(Step::any(&FIRST_STATE_STAMP, values![change.monitor])),
+            (None, Some(_)) => None,
+        };
+        // One of them speaks for all: they were stored together or not at all.
+        let Some((change, question)) = commit.changes.iter().find_map(|change| Some((change, ask(change)?))) else {
+            return Ok(false);
+        };
+        let done = self.db.write(vec![lease::wait_for_commits(), question]).await?;
+        let Some(row) = done.into_iter().nth(1).and_then(|done| done.rows.into_iter().next()) else { return Ok(false) };
+        let Some(transition) = &change.transition else { return Ok(true) };
+        let mut row = row.columns();
+        Ok(row.moment()? == transition.at && row.u64()? == commit.lease.epoch)
     }
 }
 

@@ -21,6 +21,8 @@ statements! {
     HOLDER = "SELECT holder, epoch, until_at - {now} FROM lease WHERE id = 1";
     /// A takeover waits until the transaction that read this ends; afterwards this finds nothing.
     FENCE = "SELECT 1 FROM lease WHERE id = 1 AND holder = $1 AND epoch = $2 {for share}";
+    /// Not granted while any transaction holds the fence.
+    ALONE = "SELECT 1 FROM lease WHERE id = 1 {for update}";
 }
 
 /// Proof of being the active node; every [`crate::Commit`] carries it.
@@ -72,6 +74,11 @@ impl Store {
 /// The step every commit of the engine begins with.
 pub(crate) fn fence(lease: &Lease) -> Step {
     Step { statement: &FENCE, values: values![&lease.node, lease.epoch], expect: Expect::Rows(1) }
+}
+
+/// The step that waits until every commit that passed the fence has ended, one way or the other.
+pub(crate) fn wait_for_commits() -> Step {
+    Step::any(&ALONE, Vec::new())
 }
 
 /// For a database that only one process can have open.

@@ -48,21 +48,21 @@ impl Fixture {
 /// Runs the test twice. The engine it runs on is printed, for the message of a failure.
 pub(crate) fn on_both(test: impl AsyncFn(&mut Fixture)) {
     on_sqlite(&test);
-    on_postgres(&test);
+    on_postgres(test);
 }
 
 pub(crate) fn on_sqlite(test: impl AsyncFn(&mut Fixture)) {
     let folder = tempfile::tempdir().unwrap();
     let settings = OpenSettings::folder(folder.path());
-    run("SQLite", folder, settings, test);
+    run("SQLite", folder, settings, &test);
 }
 
 pub(crate) fn on_postgres(test: impl AsyncFn(&mut Fixture)) {
     let database = Database::create();
-    run("PostgreSQL", tempfile::tempdir().unwrap(), OpenSettings::postgres(Secret::new(&*database.url)), test);
+    run("PostgreSQL", tempfile::tempdir().unwrap(), OpenSettings::postgres(Secret::new(&*database.url)), &test);
 }
 
-fn run(engine: &str, folder: TempDir, settings: OpenSettings, test: impl AsyncFn(&mut Fixture)) {
+fn run(engine: &str, folder: TempDir, settings: OpenSettings, test: &impl AsyncFn(&mut Fixture)) {
     eprintln!("on {engine}:");
     runtime().block_on(async {
         let store = Store::open(settings.clone()).await.unwrap();

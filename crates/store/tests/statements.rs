@@ -42,7 +42,7 @@ fn on_sqlite() -> Shapes {
     let connection = rusqlite::Connection::open(folder.path().join("watchbell.db")).unwrap();
     numbered(Store::statements(Engine::Sqlite), |name, text| {
         let prepared = connection.prepare(text).unwrap_or_else(|error| panic!("{name}: {error}\n{text}"));
-        let columns = prepared.column_names().into_iter().map(|name| name.rsplit('.').next().unwrap().to_owned());
+        let columns = prepared.column_names().map(|name| name.rsplit('.').next().unwrap().to_owned());
         (prepared.parameter_count(), columns.collect())
     })
 }

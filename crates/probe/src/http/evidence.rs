@@ -22,6 +22,8 @@ pub(crate) struct Seen {
     pub(crate) phases: Phases,
     /// Of the last request.
     pub(crate) address: Option<SocketAddr>,
+    /// Whether the address is a proxy's.
+    pub(crate) is_proxied: bool,
     /// Of the last request.
     pub(crate) tls: Option<TlsSeen>,
     /// Of all requests, the earliest.
@@ -81,7 +83,7 @@ impl Seen {
             }
         }
         if let Some(address) = self.address {
-            row("Address", address.to_string());
+            row(if self.is_proxied { "Proxy" } else { "Address" }, address.to_string());
         }
         if let Some(tls) = self.tls.as_ref().filter(|tls| tls.chain_length > 0) {
             row("Certificate", certificate(tls, now));

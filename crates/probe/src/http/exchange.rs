@@ -89,7 +89,8 @@ impl Check<'_> {
         loop {
             let answering = self.exchange(&hop).await?;
             let status = self.head().status;
-            if let Some(tokens) = plan.tokens.as_ref().filter(|_| may_renew && status == StatusCode::UNAUTHORIZED) {
+            let is_withdrawn = may_renew && hop.is_home && status == StatusCode::UNAUTHORIZED;
+            if let Some(tokens) = plan.tokens.as_ref().filter(|_| is_withdrawn) {
                 may_renew = false;
                 tokens.forget();
                 let (token, _) = tokens.token(self).await?;
@@ -185,6 +186,7 @@ impl Check<'_> {
             proxy: self.plan.proxy.as_ref(),
         };
         self.seen.head = None;
+        self.seen.is_proxied = target.proxy.is_some();
         let dialed = match self.ctx.net.dial(&target, self.ctx.deadline).await {
             Ok(dialed) => dialed,
             Err(error) => return Err(self.seen.note_dial_error(*error)),
@@ -421,7 +423,7 @@ impl Check<'_> {
 
     /// Who is at the other end, as reasons name it. Behind a proxy, the address seen is the proxy's.
     fn peer<'p>(&self, place: &'p Place) -> Peer<'p> {
-        Peer { address: self.seen.address.filter(|_| self.plan.proxy.is_none()), host: &place.host }
+        Peer { address: self.seen.address.filter(|_| !self.seen.is_proxied), host: &place.host }
     }
 
     /// Waits for `future`, but not beyond the deadline.

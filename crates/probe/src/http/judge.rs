@@ -15,6 +15,9 @@ use super::settings::{HeaderRule, JsonRule, Method};
 /// A compiled expression may take this much memory; ten thousand monitors share one machine.
 const LARGEST_EXPRESSION: usize = 256 * 1024;
 
+/// What an expression remembers while it matches, for each thread that uses it.
+const LARGEST_CACHE: usize = 256 * 1024;
+
 /// A document of more values than this is not looked into: each costs some thirty bytes.
 const MOST_JSON_VALUES: usize = 250_000;
 
@@ -164,15 +167,17 @@ fn unjudged(why: &str) -> Reason {
 
 /// Compiles an expression; matching takes linear time whatever it is.
 fn expression(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text).size_limit(LARGEST_EXPRESSION).build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => {
-            "the regular expression is too large; use fewer or smaller repetitions".to_owned()
-        }
-        // The library draws the expression with a pointer below; one line of it says what is wrong.
-        other => {
-            let text = other.to_string();
-            let last = text.lines().next_back().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
-            format!("the regular expression cannot be read: {last}")
+    RegexBuilder::new(text).size_limit(LARGEST_EXPRESSION).dfa_size_limit(LARGEST_CACHE).build().map_err(|error| {
+        match error {
+            regex::Error::CompiledTooBig(_) => {
+                "the regular expression is too large; use fewer or smaller repetitions".to_owned()
+            }
+            // The library draws the expression with a pointer below; one line of it says what is wrong.
+            other => {
+                let text = other.to_string();
+                let last = text.lines().next_back().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
+                format!("the regular expression cannot be read: {last}")
+            }
         }
     })
 }

@@ -143,7 +143,7 @@ pub struct Bearer {
 pub struct HeaderCredential {
     /// Name of the header, such as `X-Api-Key`.
     pub name: String,
-    /// What it says.
+    /// The key or token that it carries.
     pub value: Secret,
 }
 
@@ -152,7 +152,7 @@ pub struct HeaderCredential {
 #[serde(deny_unknown_fields)]
 pub struct OAuth2 {
     /// Address that gives out tokens.
-    #[schemars(extend("format" = "uri"))]
+    #[schemars(extend("format" = "uri", "x-public" = true))]
     pub token_url: String,
     /// Name of the client.
     pub client_id: String,

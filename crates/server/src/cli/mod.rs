@@ -152,9 +152,8 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
 
 /// A variable that is set to nothing, as compose files do for what is optional, counts as not set.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty = |argument: &clap::Arg| {
-        argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty())
-    };
+    let is_empty =
+        |argument: &clap::Arg| argument.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
     command
         .mut_args(|argument| if is_empty(&argument) { argument.env(Resettable::Reset) } else { argument })
         .mut_subcommands(without_empty_variables)
@@ -265,9 +264,13 @@ mod tests {
 
     #[test]
     fn serving_is_what_happens_without_a_command() {
-        let Ok(Cli { command: None, serve }) = parsed("watchbell --listen localhost:9000 --data /tmp/d") else { panic!() };
+        let Ok(Cli { command: None, serve }) = parsed("watchbell --listen localhost:9000 --data /tmp/d") else {
+            panic!()
+        };
         assert_eq!((serve.listen, serve.store.data), ("127.0.0.1:9000".parse().unwrap(), "/tmp/d".into()));
-        let Ok(Cli { command: Some(Command::Serve(serve)), .. }) = parsed("watchbell serve --log-format json") else { panic!() };
+        let Ok(Cli { command: Some(Command::Serve(serve)), .. }) = parsed("watchbell serve --log-format json") else {
+            panic!()
+        };
         assert_eq!((serve.log_format, serve.log_level.as_str()), (LogFormat::Json, "info"));
         assert_eq!(serve.listen, "127.0.0.1:8787".parse().unwrap());
     }

@@ -94,19 +94,19 @@ pub(crate) enum Ended {
 impl Engine {
     async fn run(
         mut self,
-        mut arrivals: mpsc::Receiver<Arrival>,
+        mut arrivals: mpsc::Receiver<Vec<Arrival>>,
         mut commands: mpsc::Receiver<Command>,
         mut stop: tokio::sync::watch::Receiver<bool>,
     ) -> Result<(), Ended> {
-        let mut taken = Vec::with_capacity(BATCH);
+        let mut taken: Vec<Vec<Arrival>> = Vec::new();
         let mut clock_look = tokio::time::interval(CLOCK_LOOK);
         loop {
             let wait = self.wait();
             tokio::select! {
-                received = arrivals.recv_many(&mut taken, BATCH) => {
-                    self.own.intake.fetch_sub(received as i64, Ordering::Relaxed);
+                _ = arrivals.recv_many(&mut taken, BATCH / intake::BUNDLE) => {
                     let now = self.clock.now();
-                    for arrival in taken.drain(..) {
+                    for arrival in taken.drain(..).flatten() {
+                        self.own.intake.fetch_sub(1, Ordering::Relaxed);
                         self.looked(arrival, now);
                     }
                 }
@@ -280,7 +280,7 @@ impl Engine {
         let Some(by_ms) = self.clock.leapt() else { return };
         let now = self.clock.now();
         tracing::warn!(by_ms, "the wall clock leapt; deadlines and schedules were moved along");
-        self.timer.order(Order::Shift { by_ms });
+        self.timer.shift(by_ms);
         let earlier = now.shifted(-by_ms);
         self.batch.gap("clock", format!("The clock leapt by {}", signed(by_ms)), earlier.min(now), earlier.max(now));
         self.wakes.clear();

@@ -75,7 +75,7 @@ pub(crate) async fn start(parts: Parts, stop: watch::Receiver<bool>) -> anyhow::
         lease: parts.lease,
         live: parts.live,
         clock: parts.clock,
-        timer: timer::start(Arc::clone(&looker)),
+        timer: timer::start(&looker)?,
         looker,
         own: parts.own,
         seal: parts.seal,

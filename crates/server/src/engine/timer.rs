@@ -1,5 +1,6 @@
-//! What is due when. One task holds the due moments of all monitors; each look is a task of its own,
-//! bounded by a semaphore and the monitor's timeout.
+//! What is due when. One task for each thread of ours holds the due moments of its monitors; each look is a task
+//! on the same thread, bounded by a semaphore and the monitor's timeout. Threads of our own, because a look is a
+//! dozen short waits: handing it from one core to another at each of them costs more than the look itself.
 //!
 //! A monitor has at most one look under way: its next one is ordered by the engine once the last was decided.
 //! So a slow target delays nobody else, and a stuck store slows probing instead of filling memory.
@@ -32,18 +33,31 @@ pub(super) enum Order {
     /// The last look was decided; the next one is due at `at`.
     Next { monitor: i64, at: Timestamp },
     Forget { monitor: i64 },
-    /// The wall clock leapt; all waiting goes on unchanged.
+    /// See [`Timer::shift`].
     Shift { by_ms: i64 },
 }
 
-/// The way to the timer's task.
+/// The way to the timer's threads.
 #[derive(Clone)]
-pub(super) struct Timer(mpsc::UnboundedSender<Order>);
+pub(super) struct Timer(Arc<[mpsc::UnboundedSender<Order>]>);
 
 impl Timer {
     pub(super) fn order(&self, order: Order) {
-        // The timer ends only when the whole engine does.
-        let _ = self.0.send(order);
+        let monitor = match &order {
+            Order::Watch { fixed, .. } => fixed.id,
+            Order::Next { monitor, .. } | Order::Forget { monitor } => *monitor,
+            Order::Shift { by_ms } => return self.shift(*by_ms),
+        };
+        let place = usize::try_from(monitor).unwrap_or(0) % self.0.len();
+        // A thread ends only when the whole engine does.
+        let _ = self.0[place].send(order);
+    }
+
+    /// The wall clock leapt; all waiting goes on unchanged.
+    pub(super) fn shift(&self, by_ms: i64) {
+        for thread in self.0.iter() {
+            let _ = thread.send(Order::Shift { by_ms });
+        }
     }
 }
 
@@ -57,11 +71,21 @@ pub(super) struct Looker {
     pub own: Arc<Own>,
 }
 
-/// Starts the timer's task. It ends when the last [`Timer`] is gone.
-pub(super) fn start(looker: Arc<Looker>) -> Timer {
-    let (orders, inbox) = mpsc::unbounded_channel();
-    tokio::spawn(run(looker, inbox));
-    Timer(orders)
+/// More threads than this wait for each other's results.
+const MOST_THREADS: usize = 8;
+
+/// Starts the timer's threads, one for every two cores. They end when the last [`Timer`] is gone.
+pub(super) fn start(looker: &Arc<Looker>) -> std::io::Result<Timer> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let threads = (cores / 2).clamp(1, MOST_THREADS);
+    let senders = (0..threads).map(|n| {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let looker = Arc::clone(looker);
+        std::thread::Builder::new().name(format!("looker-{n}")).spawn(move || runtime.block_on(run(looker, inbox)))?;
+        Ok(orders)
+    });
+    Ok(Timer(senders.collect::<std::io::Result<Vec<_>>>()?.into()))
 }
 
 #[derive(Default)]

@@ -101,3 +101,12 @@ pub(crate) fn bell(class: &str, clapper: &str) -> Markup {
         }
     }
 }
+
+/// A sentence with what stands between backticks as code.
+pub(crate) fn prose(text: &str) -> Markup {
+    html! {
+        @for (index, piece) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (piece) } } @else { (piece) }
+        }
+    }
+}

@@ -35,9 +35,10 @@ impl Window {
         }
     }
 
-    /// The window of that name; a day if there is none.
-    pub(crate) fn named(name: &str) -> Self {
-        Self::ALL.into_iter().find(|window| window.name() == name).unwrap_or(Self::Day)
+    /// The window of that name; a day if there is none, an hour for what is only hours `old`.
+    pub(crate) fn named(name: &str, old: Duration) -> Self {
+        let usual = if old < Duration::from_secs(4 * 3600) { Self::Hour } else { Self::Day };
+        Self::ALL.into_iter().find(|window| window.name() == name).unwrap_or(usual)
     }
 
     pub(crate) const fn word(self) -> &'static str {

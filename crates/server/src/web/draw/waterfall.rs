@@ -19,6 +19,7 @@ pub(crate) fn waterfall(phases: &Phases, took: Duration, usual: Option<&Phases>,
     html! {
         table.fall.slim[slim] {
             caption.sr { "Phases of the check" }
+            colgroup { col.w-phase; col; col.w-ms; @if usual.is_some() { col.w-vs; } }
             tbody {
                 @for (name, begin, length) in &bars {
                     @let class = PHASES.iter().find(|(known, _)| known == name).map_or("ph1", |(_, class)| class);

@@ -13,8 +13,8 @@ pub(crate) struct Hints<'a> {
     pub empty: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// The values a list may hold, with what people read: the channels there are.
     pub choices: &'a (dyn Fn(&str) -> Option<Vec<(String, String)>> + Sync),
-    /// A sentence below a group.
-    pub below: &'a (dyn Fn(&str) -> Option<Markup> + Sync),
+    /// What stands below a group of that name, or as `first` and `last` among the essentials.
+    pub beside: &'a (dyn Fn(&str) -> Option<Markup> + Sync),
     pub complaints: &'a [Complaint],
 }
 
@@ -22,8 +22,8 @@ pub(crate) struct Hints<'a> {
 const SPARE_ROWS: usize = 2;
 
 impl Form {
-    /// The whole form but for its `<form>` element, `first` above the essentials.
-    pub(crate) fn draw(&self, filled: &Filled, hints: &Hints<'_>, first: &Markup) -> Markup {
+    /// The whole form but for its `<form>` element.
+    pub(crate) fn draw(&self, filled: &Filled, hints: &Hints<'_>) -> Markup {
         let pen = Pen { filled, hints };
         let groups = self.groups();
         let essentials = groups.iter().filter(|(name, _)| *name == ESSENTIALS).flat_map(|(_, parts)| parts);
@@ -31,7 +31,11 @@ impl Form {
         html! {
             section.panel aria-labelledby="h-essentials" {
                 div.panel-h { h2 #h-essentials { "Essentials" } }
-                div.panel-b.grid-form { (first) @for part in essentials { (pen.part(part)) } }
+                div.panel-b.grid-form {
+                    @if let Some(first) = (hints.beside)("first") { (first) }
+                    @for part in essentials { (pen.part(part)) }
+                    @if let Some(last) = (hints.beside)("last") { (last) }
+                }
             }
             @if !rest.is_empty() {
                 section.panel aria-labelledby="h-advanced" {
@@ -51,7 +55,7 @@ impl Form {
                     div {
                         b { @if complaints.len() == 1 { "One thing to change" } @else { (complaints.len()) " things to change" } }
                         ul { @for complaint in complaints {
-                            li { a.link href={ "#" (id_of(&self.nearest(&complaint.field))) } { (complaint.sentence) } }
+                            li { a.link href={ "#" (id_of(&self.nearest(&complaint.field))) } { (parts::prose(&complaint.sentence)) } }
                         } }
                     }
                 }
@@ -124,7 +128,7 @@ impl Pen<'_> {
                 }
                 div.in {
                     div.grid-form { @for part in parts { (self.part(part)) } }
-                    @if let Some(below) = (self.hints.below)(name) { (below) }
+                    @if let Some(below) = (self.hints.beside)(name) { (below) }
                 }
             }
         }
@@ -219,11 +223,17 @@ impl Pen<'_> {
         let complaints = self.complaints(name, false);
         html! {
             @if !field.help.is_empty() {
-                p.hint #{ (id_of(name)) "-help" } { (field.help) }
-                @if !field.more.is_empty() { details.more-help { summary { "More" } p.hint { (field.more) } } }
+                @if field.more.is_empty() {
+                    p.hint #{ (id_of(name)) "-help" } { (parts::prose(&field.help)) }
+                } @else {
+                    details.more-help {
+                        summary.hint #{ (id_of(name)) "-help" } { (parts::prose(&field.help)) " " span.link { "More" } }
+                        p.hint { (parts::prose(&field.more)) }
+                    }
+                }
             }
             @for (index, sentence) in complaints.iter().enumerate() {
-                p.err id=[(index == 0).then(|| format!("{}-error", id_of(name)))] { (parts::small_glyph("down")) span { (sentence) } }
+                p.err id=[(index == 0).then(|| format!("{}-error", id_of(name)))] { (parts::small_glyph("down")) span { (parts::prose(sentence)) } }
             }
         }
     }
@@ -355,7 +365,7 @@ impl Pen<'_> {
                     div.list-row {
                         @if inline { (self.control(item, &below)) } @else { (self.boxed(item, &below)) }
                         @for sentence in self.complaints(&below, false) {
-                            p.err { (parts::small_glyph("down")) span { (sentence) } }
+                            p.err { (parts::small_glyph("down")) span { (parts::prose(sentence)) } }
                         }
                     }
                 }

@@ -10,7 +10,7 @@ use crate::config::spec::{HeartbeatSpec, MonitorSpec};
 use crate::seal::schemas;
 
 fn no_hints(complaints: &[Complaint]) -> Hints<'_> {
-    Hints { empty: &|_| None, choices: &|_| None, below: &|_| None, complaints }
+    Hints { empty: &|_| None, choices: &|_| None, beside: &|_| None, complaints }
 }
 
 /// What a browser would post of this page: every control that has a value.
@@ -59,7 +59,7 @@ fn unescaped(text: &str) -> String {
 
 /// Fills, draws, posts and reads, with the secrets put back as a server does.
 fn round_trip(form: &Form, schema: &Value, settings: &Value) -> Value {
-    let html = form.draw(&form.fill(settings), &no_hints(&[]), &maud::Markup::default()).into_string();
+    let html = form.draw(&form.fill(settings), &no_hints(&[])).into_string();
     let mut filled = posted(&html);
     filled.set("posted", "1");
     let (mut back, complaints) = form.read(&filled);
@@ -127,7 +127,7 @@ fn a_secret_is_never_drawn_and_stays_until_it_is_replaced_or_removed() {
     let channel = serde_json::json!({ "webhook": { "url": "https://hook.example", "headers": { "Authorization": "Bearer canary-1" }, "secret": "canary-secret-16-letters" } });
     let schema = catalog::schema(Channel::ALL.iter().find(|entry| entry.name == "webhook").unwrap());
     let form = Form::default().with("webhook", &schema, &[]);
-    let html = form.draw(&form.fill(&channel), &no_hints(&[]), &maud::Markup::default()).into_string();
+    let html = form.draw(&form.fill(&channel), &no_hints(&[])).into_string();
     assert!(!html.contains("canary"), "{html}");
 
     let mut filled = posted(&html);
@@ -151,7 +151,7 @@ fn what_cannot_be_understood_is_told_at_its_field_and_what_was_typed_stays() {
     let filled = Filled::new(vec![("failure_threshold".into(), "three".into()), ("name".into(), "Shop".into())]);
     let (_, complaints) = form.read(&filled);
     assert_eq!(complaints, [Complaint::new("failure_threshold", "“three” is no whole number.")]);
-    let html = form.draw(&filled, &no_hints(&complaints), &maud::Markup::default()).into_string();
+    let html = form.draw(&filled, &no_hints(&complaints)).into_string();
     assert!(html.contains(r#"value="three""#) && html.contains(r#"id="f-failure_threshold-error""#), "{html}");
     assert!(html.contains("<details class=\"adv\" open>"), "the group with the mistake is open");
     assert!(form.mistakes(&complaints).into_string().contains("href=\"#f-failure_threshold\""));
@@ -166,7 +166,7 @@ fn everything_typed_stays_text() {
             filled.set(field, payload);
         }
         let complaints = [Complaint::new("name", *payload), Complaint::new("nowhere", *payload)];
-        let html = form.draw(&filled, &no_hints(&complaints), &maud::Markup::default()).into_string();
+        let html = form.draw(&filled, &no_hints(&complaints)).into_string();
         let all = format!("{html}{}", form.mistakes(&complaints).into_string());
         assert!(!all.contains(payload), "{payload}");
     }

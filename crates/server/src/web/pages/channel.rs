@@ -204,7 +204,8 @@ impl Draft {
 
     async fn page(&self, web: &Web, reader: &Reader, complaints: &[Complaint], tried: Option<&Markup>) -> Result<Markup, Failure> {
         let kind = self.kind();
-        let hints = Hints { empty: &|_| None, choices: &|_| None, below: &|_| None, complaints };
+        let beside = |place: &str| (place == "first" && self.existing.is_none()).then(|| self.short_name(complaints));
+        let hints = Hints { empty: &|_| None, choices: &|_| None, beside: &beside, complaints };
         let (heading, action) = match &self.existing {
             Some(it) => (format!("Edit {}", it.slug), links::channel(&it.slug)),
             None => ("Add channel".to_owned(), links::new_channel()),
@@ -221,7 +222,7 @@ impl Draft {
                 form.stack-24 #edit method="post" action=(action) data-edit="" novalidate {
                     button.sr tabindex="-1" aria-hidden="true" name="do" value="save" { "Save" }
                     (kinds(&kind))
-                    (form_of(&kind).draw(&self.filled, &hints, &self.first(complaints)))
+                    (form_of(&kind).draw(&self.filled, &hints))
                     div.savebar {
                         button.btn.primary name="do" value="save" { @if self.existing.is_some() { "Save" } @else { "Add channel" } }
                         button.btn name="do" value="check" data-try="" { (parts::icon("send")) "Send test" }
@@ -240,10 +241,8 @@ impl Draft {
         framed(web, reader, Page { above, class: "narrow", scripts: &["form.js"], ..Page::new(name, Place::Alerting, main) }).await
     }
 
-    fn first(&self, complaints: &[Complaint]) -> Markup {
-        if self.existing.is_some() {
-            return Markup::default();
-        }
+    /// The short name of a new channel.
+    fn short_name(&self, complaints: &[Complaint]) -> Markup {
         let wrong = complaints.iter().find(|it| it.field == "slug");
         html! {
             div.field {

@@ -255,11 +255,12 @@ impl Draft {
         let choices = |name: &str| (name == "notify").then(|| channels.clone());
         let (settings, _) = form.read(&self.filled);
         let policy = serde_json::from_value::<MonitorSpec>(without_kind(settings)).ok().map(|spec| spec.policy(&defaults, 0));
-        let below = |group: &str| match (group, &policy) {
+        let beside = |place: &str| match (place, &policy) {
+            ("last", _) => self.existing.is_none().then(|| self.short_name(complaints)),
             ("What counts as down", Some(policy)) if kind != HEARTBEAT => Some(consequence(policy)),
             _ => None,
         };
-        let hints = Hints { empty: &empty, choices: &choices, below: &below, complaints };
+        let hints = Hints { empty: &empty, choices: &choices, beside: &beside, complaints };
         let (title, action, back) = match &self.existing {
             Some(it) => (format!("Edit {}", it.fixed.title()), links::monitor_action(&it.fixed.slug, "edit"), links::monitor(&it.fixed.slug)),
             None => ("Add monitor".to_owned(), links::new_monitor(), links::overview()),
@@ -285,7 +286,7 @@ impl Draft {
                     button.sr tabindex="-1" aria-hidden="true" name="do" value="save" { "Save" }
                     @if let Some(it) = &self.from { input type="hidden" name="from" value=(it.fixed.slug); }
                     (kinds(&kind))
-                    (form.draw(&self.filled, &hints, &self.first(complaints)))
+                    (form.draw(&self.filled, &hints))
                     div.savebar {
                         button.btn.primary name="do" value="save" { @if self.existing.is_some() { "Save" } @else { "Add monitor" } }
                         @if kind != HEARTBEAT { button.btn name="do" value="check" data-try="" { (parts::icon("again")) "Check now" } }
@@ -305,14 +306,11 @@ impl Draft {
         framed(web, reader, page).await
     }
 
-    /// Above the essentials: the short name of a new monitor.
-    fn first(&self, complaints: &[Complaint]) -> Markup {
-        if self.existing.is_some() {
-            return Markup::default();
-        }
+    /// The short name of a new monitor.
+    fn short_name(&self, complaints: &[Complaint]) -> Markup {
         let wrong = complaints.iter().find(|it| it.field == "slug");
         html! {
-            div.field.last {
+            div.field {
                 label for="f-slug" { "Short name" }
                 input.inp.mono #f-slug name="slug" value=(self.filled.get("slug").unwrap_or_default()) maxlength="100" autocomplete="off" spellcheck="false"
                     placeholder="made from the name" data-slug="" aria-invalid=[wrong.map(|_| "true")] aria-describedby="f-slug-help";

@@ -49,7 +49,7 @@ pub(crate) async fn page(
 ) -> Result<Markup, Failure> {
     let monitors = web.app().live.monitors();
     let shell = Shell::load(&web, &monitors, &reader).await;
-    let parts = Parts::load(&web, &reader, &slug, Window::named(&asked.window)).await?;
+    let parts = Parts::load(&web, &reader, &slug, &asked.window).await?;
     let all = parts.all();
     let main = html! {
         (all.head) (all.answer) (all.chart)
@@ -78,7 +78,7 @@ pub(crate) async fn page(
 
 /// The same, in parts, for the event stream.
 pub(crate) async fn view(web: &Web, reader: &Reader, slug: &str, window: &str) -> Result<View, Failure> {
-    let parts = Parts::load(web, reader, slug, Window::named(window)).await?;
+    let parts = Parts::load(web, reader, slug, window).await?;
     let all = parts.all();
     let fragments = vec![
         Fragment::new("m-head", all.head),
@@ -198,8 +198,9 @@ struct All {
 }
 
 impl<'a> Parts<'a> {
-    async fn load(web: &Web, reader: &'a Reader, slug: &str, window: Window) -> Result<Self, Failure> {
+    async fn load(web: &Web, reader: &'a Reader, slug: &str, window: &str) -> Result<Self, Failure> {
         let watched = find(web, slug)?;
+        let window = Window::named(window, reader.now().since(watched.fixed.created_at));
         let (store, id, now) = (&web.app().store, watched.fixed.id, reader.now());
         let of_incident = watched.state.incident.as_ref().map(|incident| DeliveryFilter {
             monitor: Some(id),
@@ -563,6 +564,7 @@ impl<'a> Parts<'a> {
                     @else {
                         table.diff {
                             caption.sr { "What was seen" }
+                            colgroup { col.w-name; @if failed.is_some() { col; } @if worked.is_some() { col; } }
                             thead { tr {
                                 th scope="col" { span.sr { "What" } }
                                 @if let Some(it) = failed { th scope="col" { "Failed " (calendar.time(it.at)) } }

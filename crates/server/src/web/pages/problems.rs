@@ -39,7 +39,7 @@ fn list(web: &Web, reader: &Reader) -> Fragment {
                             (parts::glyph("degraded", 20))
                             div {
                                 b { (problem.consequence) }
-                                p { (problem.sentence) }
+                                p { (parts::prose(&problem.sentence)) }
                                 p.sub {
                                     span.mono { (problem.place) }
                                     @if let Some(about) = &problem.about {

@@ -61,7 +61,7 @@ async fn draw(web: &Web, reader: &Reader, complaints: &[(&str, String)]) -> Resu
                 div.panel-h { h2 #h-password { "Password" } }
                 div.panel-b {
                     form.form method="post" action=(links::url("/settings/password")) {
-                        input type="hidden" name="username" autocomplete="username" value=(reader.caller.name());
+                        input type="text" hidden name="username" autocomplete="username" value=(reader.caller.name());
                         (password_field("old", "The present one", "current-password", of("old")))
                         (password_field("new", "The new one", "new-password", of("new")))
                         p.hint { "At least " (password::SHORTEST) " characters. All other sessions end." }
