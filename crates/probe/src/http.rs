@@ -61,7 +61,8 @@ pub struct Http {
     #[schemars(extend("x-group" = "Request"))]
     pub user_agent: Option<String>,
 
-    /// Redirects to follow at most; 0 follows none, and the redirect itself is the answer. Every step is connected to anew.
+    /// Redirects to follow at most; 0 follows none, and the redirect itself is the answer. Every step is connected to
+    /// anew.
     #[serde(default = "usual_redirects", skip_serializing_if = "are_usual_redirects")]
     #[schemars(range(max = 20), extend("x-group" = "Request", "default" = 5))]
     pub redirects: u8,
@@ -91,7 +92,8 @@ pub struct Http {
     #[schemars(extend("x-group" = "What counts as good"))]
     pub not_contains: Texts,
 
-    /// The body matches this regular expression somewhere. `(?i)` in front ignores case, `(?s)` lets `.` match line ends.
+    /// The body matches this regular expression somewhere. `(?i)` in front ignores case, `(?s)` lets `.` match line
+    /// ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-group" = "What counts as good"))]
     pub regex: Option<String>,
@@ -111,8 +113,8 @@ pub struct Http {
     #[schemars(extend("x-group" = "What counts as good"))]
     pub header: Vec<HeaderRule>,
 
-    /// Bytes of the body to read at most, unpacked, from 1024 to 16777216. The rest of a longer one is not read, which is no
-    /// failure by itself; a rule that cannot be judged without the rest is one.
+    /// Bytes of the body to read at most, unpacked, from 1024 to 16777216. The rest of a longer one is not read,
+    /// which is no failure by itself; a rule that cannot be judged without the rest is one.
     #[serde(default = "usual_max_body", skip_serializing_if = "is_usual_max_body")]
     #[schemars(range(min = 1024, max = 16_777_216), extend("x-group" = "What counts as good", "default" = 1_048_576))]
     pub max_body: u32,
@@ -127,7 +129,8 @@ pub struct Http {
     #[schemars(extend("x-group" = "Network", "default" = "auto"))]
     pub http_version: HttpVersion,
 
-    /// Proxy to go through: `http://user:password@proxy.example:3128`, `https://…` or `socks5://…`. It resolves the name.
+    /// Proxy to go through: `http://user:password@proxy.example:3128`, `https://…` or `socks5://…`. It resolves the
+    /// name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-group" = "Network"))]
     pub proxy: Option<Secret>,
@@ -149,8 +152,8 @@ pub struct Http {
 }
 
 impl Http {
-    /// Asks `url` as simply as possible; every other setting has its default. Settings are changed before the first check
-    /// or on a clone: the first check works out what it needs and does not look again.
+    /// Asks `url` as simply as possible; every other setting has its default. Settings are changed before the first
+    /// check or on a clone: the first check works out what it needs and does not look again.
     pub fn new(url: impl Into<Address>) -> Self {
         Self {
             url: url.into(),
@@ -194,7 +197,8 @@ impl ProbeKind for Http {
     async fn ask(&self, ctx: &Ask<'_>) -> Finding {
         match self.memo.plan(self) {
             Ok(plan) => exchange::ask(self, plan, ctx).await,
-            // Whoever stores settings validates them first; asking a target with broken ones would tell nothing about it.
+            // Whoever stores settings validates them first; asking a target with broken ones would tell nothing about
+            // it.
             Err(complaints) => {
                 let told: Vec<String> =
                     complaints.iter().map(|it| format!("`{}`: {}", it.field, it.sentence)).collect();

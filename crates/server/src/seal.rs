@@ -31,6 +31,7 @@ const NONCE_BYTES: usize = 24;
 /// The key, ready to use.
 pub(crate) struct Seal {
     cipher: XChaCha20Poly1305,
+    /// Names the key without telling it.
     id: String,
 }
 
@@ -94,11 +95,6 @@ impl Seal {
         let digest = Sha256::new().chain_update("watchbell key id").chain_update(&key).finalize();
         let cipher = XChaCha20Poly1305::new_from_slice(&key).expect("the key has 32 bytes");
         Ok(Self { cipher, id: HEXLOWER.encode(&digest[..4]) })
-    }
-
-    /// Names the key without telling it.
-    pub(crate) fn key_id(&self) -> &str {
-        &self.id
     }
 
     /// `sealed:v1:<key id>:<base64 of nonce and sealed text>`. Sealing the same twice gives different texts.
@@ -235,7 +231,7 @@ mod tests {
     fn what_is_sealed_opens_in_its_place_only() {
         let ours = seal(1);
         let sealed = ours.seal("channel/ops", "hunter2");
-        assert!(sealed.starts_with(&format!("sealed:v1:{}:", ours.key_id())) && !sealed.contains("hunter2"));
+        assert!(sealed.starts_with(&format!("sealed:v1:{}:", ours.id)) && !sealed.contains("hunter2"));
         assert_eq!(ours.unseal("channel/ops", &sealed).unwrap(), "hunter2");
         assert_ne!(sealed, ours.seal("channel/ops", "hunter2"));
         assert!(matches!(ours.unseal("channel/other", &sealed), Err(SealError::Tampered { .. })));
@@ -254,12 +250,12 @@ mod tests {
         assert!(
             said.starts_with(&format!(
                 "the secrets of monitor/shop were sealed with the key {}, but the key here is {};",
-                seal(1).key_id(),
-                seal(2).key_id()
+                seal(1).id,
+                seal(2).id
             )),
             "{said}"
         );
-        assert_eq!(format!("{:?}", seal(1)), format!("Seal {{ key_id: {:?}, .. }}", seal(1).key_id()));
+        assert_eq!(format!("{:?}", seal(1)), format!("Seal {{ key_id: {:?}, .. }}", seal(1).id));
     }
 
     #[test]

@@ -81,6 +81,9 @@ monitors:
         stop();
         let down = everyone.hear(slug, "down");
         seen.within(&browser, down);
+        if slug == "pacs" {
+            everyone.hear("pacs-dicom", "down");
+        }
         browser.picture(&format!("overview-{slug}-down"));
 
         let start: &mut dyn FnMut() = match slug {

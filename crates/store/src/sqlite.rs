@@ -167,6 +167,15 @@ impl Lite {
     }
 }
 
+/// Asks the database of a folder that another process may have locked. Blocks.
+pub(crate) fn read_unlocked<T>(
+    folder: &Path,
+    question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> Result<T, StoreError> {
+    let file = folder.join(FILE);
+    question(&open_reader(&file)?).map_err(|error| explain(&file, &error))
+}
+
 /// A panic while holding it cannot leave a list of connections half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

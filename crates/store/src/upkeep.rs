@@ -1,9 +1,9 @@
 //! The store about itself: that we were there, copies, sizes, and what is thrown away when it is old.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use watchbell_core::Timestamp;
@@ -11,7 +11,7 @@ use watchbell_core::Timestamp;
 use crate::db::Db;
 use crate::statement::{Query, Step, statements};
 use crate::value::{Row, values};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, sqlite};
 
 const HOUR: i64 = 3_600_000;
 /// Thrown away by one transaction: others wait for the writer.
@@ -70,39 +70,19 @@ impl Store {
                 "a backup of PostgreSQL is made with its own tool: pg_dump --format=custom --file=FILE URL".into(),
             ));
         };
-        let shown = path.display();
-        let Some(target) = path.to_str().map(str::to_owned) else {
-            return Err(StoreError::Folder(format!("`{shown}` is not UTF-8; name another file for the backup")));
-        };
-        // Made empty first: SQLite accepts that, and nobody else may read it.
-        let file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
-                match error.kind() {
-                    ErrorKind::AlreadyExists => {
-                        StoreError::Folder(format!("`{shown}` exists; name a new file for the backup"))
-                    }
-                    _ => StoreError::Folder(format!("the backup `{shown}` cannot be made: {error}")),
-                }
-            })?;
-        let copied = lite.with_reader(move |connection| connection.execute("VACUUM INTO ?1", [target]).map(drop)).await;
-        let kept = match copied {
-            Ok(()) => tokio::task::spawn_blocking(move || file.sync_all())
-                .await
-                .map_err(|error| StoreError::Other(error.to_string()))
-                .and_then(|synced| synced.map_err(|error| StoreError::Folder(error.to_string()))),
-            Err(error) => Err(error),
-        };
-        kept.map_err(|error| {
-            // Half a backup is worse than none. What went wrong is said in any case.
-            let _ = std::fs::remove_file(path);
-            match error {
-                StoreError::Full(_) => {
-                    StoreError::Full(format!("there is no room for the backup `{shown}`; free some space"))
-                }
-                StoreError::Closed => StoreError::Closed,
-                error => StoreError::Folder(format!("the backup `{shown}` could not be written: {error}")),
-            }
-        })
+        let backup = Backup::begin(path)?;
+        let copied = lite.with_reader(copy_into(backup.target.clone())).await;
+        backup.finish(copied).await
+    }
+
+    /// The same of a data folder that another process may be working in.
+    pub async fn backup_folder(folder: &Path, path: &Path) -> Result<(), StoreError> {
+        let backup = Backup::begin(path)?;
+        let (folder, copy) = (folder.to_owned(), copy_into(backup.target.clone()));
+        let copied = tokio::task::spawn_blocking(move || sqlite::read_unlocked(&folder, copy))
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Other(error.to_string())));
+        backup.finish(copied).await
     }
 
     pub async fn stats(&self) -> Result<Stats, StoreError> {
@@ -150,6 +130,57 @@ impl Store {
         }
         Ok(dropped)
     }
+}
+
+/// A backup while it is being written.
+struct Backup {
+    path: PathBuf,
+    target: String,
+    file: File,
+}
+
+impl Backup {
+    fn begin(path: &Path) -> Result<Self, StoreError> {
+        let shown = path.display();
+        let Some(target) = path.to_str().map(str::to_owned) else {
+            return Err(StoreError::Folder(format!("`{shown}` is not UTF-8; name another file for the backup")));
+        };
+        // Made empty first: SQLite accepts that, and nobody else may read it.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(file) => Ok(Self { path: path.to_owned(), target, file }),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                Err(StoreError::Folder(format!("`{shown}` exists; name a new file for the backup")))
+            }
+            Err(error) => Err(StoreError::Folder(format!("the backup `{shown}` cannot be made: {error}"))),
+        }
+    }
+
+    async fn finish(self, copied: Result<(), StoreError>) -> Result<(), StoreError> {
+        let Self { path, file, .. } = self;
+        let kept = match copied {
+            Ok(()) => tokio::task::spawn_blocking(move || file.sync_all())
+                .await
+                .map_err(|error| StoreError::Other(error.to_string()))
+                .and_then(|synced| synced.map_err(|error| StoreError::Folder(error.to_string()))),
+            Err(error) => Err(error),
+        };
+        kept.map_err(|error| {
+            // Half a backup is worse than none. What went wrong is said in any case.
+            let _ = std::fs::remove_file(&path);
+            let shown = path.display();
+            match error {
+                StoreError::Full(_) => {
+                    StoreError::Full(format!("there is no room for the backup `{shown}`; free some space"))
+                }
+                StoreError::Closed => StoreError::Closed,
+                error => StoreError::Folder(format!("the backup `{shown}` could not be written: {error}")),
+            }
+        })
+    }
+}
+
+fn copy_into(target: String) -> impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<()> + Send + 'static {
+    move |connection| connection.execute("VACUUM INTO ?1", [target]).map(drop)
 }
 
 pub(crate) async fn cluster_id(db: &Db) -> Result<String, StoreError> {

@@ -51,12 +51,14 @@ pub(crate) fn on_both(test: impl AsyncFn(&mut Fixture)) {
     on_postgres(test);
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a test reads better without a &")]
 pub(crate) fn on_sqlite(test: impl AsyncFn(&mut Fixture)) {
     let folder = tempfile::tempdir().unwrap();
     let settings = OpenSettings::folder(folder.path());
     run("SQLite", folder, settings, &test);
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a test reads better without a &")]
 pub(crate) fn on_postgres(test: impl AsyncFn(&mut Fixture)) {
     let database = Database::create();
     run("PostgreSQL", tempfile::tempdir().unwrap(), OpenSettings::postgres(Secret::new(&*database.url)), &test);

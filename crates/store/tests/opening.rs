@@ -233,6 +233,25 @@ fn a_backup_is_a_whole_store_made_while_work_goes_on() {
 }
 
 #[test]
+fn a_folder_in_use_can_be_backed_up_by_another_process() {
+    on_sqlite(async |fixture| {
+        let lease = lease(&fixture.store).await;
+        create(&fixture.store, &lease, 1, "shop").await;
+        let target = tempfile::tempdir().unwrap();
+        let file = target.path().join("watchbell.db");
+        Store::backup_folder(fixture.folder.path(), &file).await.unwrap();
+        let copy = Store::open(OpenSettings::folder(target.path())).await.unwrap();
+        assert_eq!(copy.load(NOON).await.unwrap().monitors.len(), 1);
+        copy.close().await.unwrap();
+
+        let other = target.path().join("other.db");
+        let error = Store::backup_folder(&target.path().join("nowhere"), &other).await.unwrap_err();
+        assert!(error.to_string().contains("cannot be opened"), "{error}");
+        assert!(!other.exists(), "half a backup was left");
+    });
+}
+
+#[test]
 fn what_is_over_and_old_is_tidied_away() {
     on_both(async |fixture| {
         let store = &fixture.store;

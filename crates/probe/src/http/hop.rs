@@ -99,7 +99,8 @@ impl<'a> Hop<'a> {
         Ok(request)
     }
 
-    /// Where an answer redirects to, as people may see it, and the request that follows; `None` if it does not redirect.
+    /// Where an answer redirects to, as people may see it, and the request that follows; `None` if it does not
+    /// redirect.
     pub(crate) fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> Option<(String, Result<Self, String>)> {
         let moves = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
         let location = headers.get(header::LOCATION).filter(|_| moves)?;
@@ -187,7 +188,8 @@ impl<'a> Hop<'a> {
 }
 
 impl Cookie {
-    /// Reads a `Set-Cookie` line. One that is set to expire at once is kept with an empty value, which is as good as gone.
+    /// Reads a `Set-Cookie` line. One that is set to expire at once is kept with an empty value, which is as good as
+    /// gone.
     fn read(line: &HeaderValue, host: &str) -> Option<Self> {
         let line = line.to_str().ok().filter(|line| line.len() <= LONGEST_COOKIE)?;
         let mut parts = line.split(';').map(str::trim);

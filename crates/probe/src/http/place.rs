@@ -100,7 +100,8 @@ pub(crate) fn parse(address: &str) -> Result<Url, String> {
 /// Servers commonly refuse longer ones.
 const LONGEST: usize = 8000;
 
-/// An address fit to be shown: without user name and password, and without the values of parameters named like a credential.
+/// An address fit to be shown: without user name and password, and without the values of parameters named like a
+/// credential.
 pub(crate) fn shown(address: &str) -> String {
     match Url::parse(address) {
         Ok(url) => shown_url(url),

@@ -104,7 +104,8 @@ pub enum Body {
     Text(String),
 }
 
-/// How to prove who asks. Credentials are sent to the address of the monitor only, never on to another host that it redirects to.
+/// How to prove who asks. Credentials are sent to the address of the monitor only, never on to another host that it
+/// redirects to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Auth {
@@ -312,8 +313,8 @@ impl JsonSchema for Texts {
     }
 }
 
-/// A rule about the JSON of the answer. Every value the path finds must keep it; more than one comparison may be given, and
-/// all of them count.
+/// A rule about the JSON of the answer. Every value the path finds must keep it; more than one comparison may be
+/// given, and all of them count.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonRule {
@@ -440,7 +441,8 @@ pub enum Connection {
     /// Every check opens a new connection, so that name, network and certificate are seen each time.
     #[default]
     Fresh,
-    /// The connection is kept for the next check; if it died meanwhile, a new one is opened. Saves handshakes, sees less.
+    /// The connection is kept for the next check; if it died meanwhile, a new one is opened. Saves handshakes, sees
+    /// less.
     Reuse,
 }
 

@@ -14,7 +14,7 @@ use watchbell_core::Secret;
 use watchbell_store::OpenSettings;
 
 use crate::config::Unusable;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{self, LogFormat};
 
 mod ask;
 mod check;
@@ -167,7 +167,11 @@ async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Some(Command::Config(command)) => config::run(command).await,
         Some(Command::Status(args)) => status::run(args).await,
         Some(Command::Backup(args)) => store::backup(args).await,
-        Some(Command::Migrate(args)) => store::migrate(args).await,
+        Some(Command::Migrate(args)) => {
+            // The store says which version it came to.
+            telemetry::start_logging(LogFormat::Text, "info")?;
+            store::migrate(args).await
+        }
     }
 }
 

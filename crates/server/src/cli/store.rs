@@ -64,8 +64,6 @@ mod tests {
     async fn a_backup_is_a_whole_database_and_overwrites_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let restored = folder.path().join("restored");
-        std::fs::create_dir(&restored).unwrap();
         let file = folder.path().join("copy.db");
         let backup_args = || BackupArgs { file: file.clone(), store: args(&data) };
         assert_eq!(migrate(args(&data)).await.unwrap(), Outcome::Fine);
@@ -73,6 +71,17 @@ mod tests {
         assert!(std::fs::read(&file).unwrap().starts_with(b"SQLite format 3"));
         let again = backup(backup_args()).await.unwrap_err().to_string();
         assert!(again.contains("exists; name a new file for the backup"), "{again}");
+    }
+
+    #[tokio::test]
+    async fn a_newer_database_is_left_alone() {
+        let data = tempfile::tempdir().unwrap();
+        migrate(args(data.path())).await.unwrap();
+        let database = rusqlite::Connection::open(data.path().join("watchbell.db")).unwrap();
+        database.pragma_update(None, "user_version", 99).unwrap();
+        drop(database);
+        let said = super::super::explain(&migrate(args(data.path())).await.unwrap_err());
+        assert!(said.contains("was written by a newer Watchbell (its version is 99"), "{said}");
     }
 
     #[tokio::test]

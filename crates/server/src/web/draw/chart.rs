@@ -81,6 +81,8 @@ pub(crate) struct Chart<'a> {
     pub slow_above: Option<Duration>,
     /// How far apart checks are: a longer silence breaks the line.
     pub interval: Duration,
+    /// How long the present outage has lasted, however much of it the window shows.
+    pub down_for: Option<Duration>,
     pub calendar: &'a Calendar,
 }
 
@@ -318,7 +320,7 @@ impl Chart<'_> {
                 @let stretch = shown[place].0;
                 @let down = stretch.verdict == Verdict::Down;
                 text.inc-t[down].gap-t[!down].hide-s[!is_last] x=(draw::percent(middle)) y="-9" text-anchor=(if is_last { "end" } else { "middle" }) {
-                    @if down { "Down " (words::length(stretch.length())) } @else { "Not watching" }
+                    @if down { "Down " (words::length(self.down_for.filter(|_| is_last).unwrap_or_else(|| stretch.length()))) } @else { "Not watching" }
                 }
             }
         }
@@ -506,6 +508,7 @@ mod tests {
             stretches,
             slow_above: None,
             interval: Duration::from_secs(30),
+            down_for: None,
             calendar,
         }
     }

@@ -9,6 +9,11 @@ use std::time::Duration;
 /// The classes of the five phases, in order of time.
 const PHASES: [(&str, &str); 5] = [("DNS", "ph1"), ("Connect", "ph2"), ("TLS", "ph3"), ("Wait", "ph4"), ("Transfer", "ph5")];
 
+/// Whether a failure of this name broke off the last phase. Other failures are whole answers that were not good.
+pub(crate) fn ends_in_a_phase(code: &str) -> bool {
+    code.starts_with("tls") || matches!(code, "name" | "refused" | "unreachable" | "timeout" | "reset" | "proxy" | "egress")
+}
+
 /// `usual` are the same monitor's phases when all is well; `failed` says that the check ended in its last phase.
 pub(crate) fn waterfall(phases: &Phases, took: Duration, usual: Option<&Phases>, failed: bool, slim: bool) -> Markup {
     let bars = bars(phases);

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use maud::{Markup, html};
+use watchbell_core::Timestamp;
 use watchbell_store::{Delivery, DeliveryFilter, DeliveryState};
 
 use super::deliveries;
@@ -35,10 +36,14 @@ pub(crate) async fn view(web: &Web, reader: &Reader, shell: &Shell) -> Result<Vi
 }
 
 async fn fragments(web: &Web, reader: &Reader, shell: &Shell) -> Result<Vec<Fragment>, Failure> {
-    let channels = web.app().live.channels();
+    let mut channels = web.app().live.channels();
+    for channel in channels.iter_mut().filter(|it| it.last.is_none()) {
+        channel.last = before_the_start(web, channel).await;
+    }
     let lately = web.app().store.deliveries(&DeliveryFilter::default(), watchbell_store::Page::first(LATELY)).await?;
     let fallback = web.app().settings.load().fallback.clone();
-    let used = |channel: &ChannelView| web.app().live.monitors().iter().filter(|it| it.fixed.notify.contains(&channel.slug)).count();
+    let monitors = web.app().live.monitors();
+    let used = |channel: &ChannelView| monitors.iter().filter(|it| it.fixed.notify.contains(&channel.slug)).count();
     Ok(vec![
         Fragment::new("given-up", given_up(shell)),
         Fragment::new("tabs", tabs(channels.len(), shell, true)),
@@ -73,6 +78,17 @@ async fn fragments(web: &Web, reader: &Reader, shell: &Shell) -> Result<Vec<Frag
             }
         }),
     ])
+}
+
+/// What the channel's last delivery gave, from before the last start.
+async fn before_the_start(web: &Web, channel: &ChannelView) -> Option<(Timestamp, Result<(), String>)> {
+    let filter = DeliveryFilter { channel: Some(channel.slug.clone()), ..DeliveryFilter::default() };
+    let last = web.app().store.deliveries(&filter, watchbell_store::Page::first(5)).await.ok()?;
+    last.into_iter().find_map(|it| match it.state {
+        DeliveryState::Done => Some((it.done_at.unwrap_or(it.created_at), Ok(()))),
+        DeliveryState::Dead => Some((it.done_at.unwrap_or(it.created_at), Err(it.last_error.unwrap_or_default()))),
+        DeliveryState::Pending | DeliveryState::Claimed | DeliveryState::Cancelled => None,
+    })
 }
 
 fn given_up(shell: &Shell) -> Markup {
@@ -120,7 +136,7 @@ fn row(channel: &ChannelView, monitors: usize, is_fallback: bool, reader: &Reade
             td.hide-s { (kind) " " span.i3 { (channel.channel.target()) } @if channel.origin == Origin::File { " " span.tag { "from file" } } }
             td.hide-s.i2 {
                 @match &channel.last {
-                    None => "nothing sent since the start",
+                    None => "nothing sent yet",
                     Some((at, Ok(()))) => { "arrived " (reader.calendar.time(*at)) },
                     Some((at, Err(why))) => span title=(why) { (reader.calendar.time(*at)) ": " (why) },
                 }

@@ -5,6 +5,7 @@ pub(crate) mod alerting;
 pub(crate) mod channel;
 pub(crate) mod deliveries;
 pub(crate) mod edit;
+mod evidence;
 pub(crate) mod incident;
 pub(crate) mod incidents;
 pub(crate) mod monitor;

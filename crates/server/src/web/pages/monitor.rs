@@ -10,12 +10,13 @@ use watchbell_core::decide::Sight;
 use watchbell_core::{Timestamp, Verdict};
 use watchbell_store::{Bucket, Delivery, DeliveryFilter, DeliveryState, Gap, Incident, IncidentFilter, StoredResult};
 
+use super::evidence::{self, Side};
 use super::overview::{cause, group_of, suspect, told};
-use crate::live::{Origin, Seen, Shown, Watched};
+use crate::live::{Origin, Shown, Watched};
 use crate::web::draw::chart::{Chart, Window};
 use crate::web::draw::days::days;
 use crate::web::draw::strip::{Pitch, strip};
-use crate::web::draw::waterfall::waterfall;
+use crate::web::draw::waterfall::{ends_in_a_phase, waterfall};
 use crate::web::error::Failure;
 use crate::web::layout::{self, Page, Place, Shell};
 use crate::web::past::{self, DAY};
@@ -179,6 +180,9 @@ struct Parts<'a> {
     incidents: Vec<Incident>,
     /// What was sent about the open incident.
     deliveries: Vec<Delivery>,
+    /// The last failure and the last success, also from before the last start.
+    failed: Option<Side>,
+    worked: Option<Side>,
     /// The history could not be read.
     history_missing: bool,
 }
@@ -221,6 +225,16 @@ impl<'a> Parts<'a> {
             store.incidents(&filter, watchbell_store::Page::first(INCIDENTS)),
             told,
         );
+        let (mut failed, mut worked) = (watched.last_fail.as_deref().map(Side::from), watched.last_ok.as_deref().map(Side::from));
+        if failed.is_none() || worked.is_none() {
+            // Newest first. What was kept is still worth showing while the store can be asked.
+            for kept in store.evidence(id, 50).await.unwrap_or_default() {
+                let side = if kept.kind == "failure" { &mut failed } else { &mut worked };
+                if side.is_none() {
+                    *side = Some(kept.into());
+                }
+            }
+        }
         let history_missing = buckets.is_err() || results.is_err() || incidents.is_err();
         Ok(Self {
             reader,
@@ -231,6 +245,8 @@ impl<'a> Parts<'a> {
             results: results.unwrap_or_default(),
             incidents: incidents.unwrap_or_default(),
             deliveries: deliveries.unwrap_or_default(),
+            failed,
+            worked,
             history_missing,
         })
     }
@@ -363,14 +379,14 @@ impl<'a> Parts<'a> {
         let (watched, calendar) = (&self.watched, &self.reader.calendar);
         let state = &watched.state;
         let confirmed = watched.history.last().filter(|it| it.new == state.verdict).map(|it| it.at);
-        let last_good = watched.last_ok.as_ref().map(|seen| seen.at);
+        let last_good = self.last_good();
         html! {
             h2 { "Since" }
             p.big.num { (calendar.time(if watched.shown() == Shown::Pending { watched.fixed.created_at } else { state.since })) }
             @match watched.shown() {
                 Shown::Down => p {
                     @if let Some(at) = confirmed.filter(|at| *at > state.since) { "Confirmed " (calendar.time(at)) @if !self.is_heartbeat() { " by " (watched.fixed.policy.failure_threshold) " failures in a row" } ". " }
-                    @match last_good { Some(at) => { "Last good " (if self.is_heartbeat() { "call " } else { "answer " }) (calendar.time(at)) "." }, None => "It never worked yet." }
+                    @match last_good { Some(at) => { "Last good " (if self.is_heartbeat() { "call " } else { "answer " }) (calendar.time(at)) "." }, None if self.never_worked() => "It never worked yet.", None => {} }
                 },
                 Shown::Degraded => p { @if let Some(limit) = watched.fixed.slow_above { "Slow is above " (words::latency(limit)) ". It does answer." } },
                 Shown::Pending => p { "Made then." },
@@ -382,6 +398,18 @@ impl<'a> Parts<'a> {
                 } },
             }
         }
+    }
+
+    /// When it answered well last, as far as that is still known.
+    fn last_good(&self) -> Option<Timestamp> {
+        let live = self.watched.last_ok.as_ref().map(|seen| seen.at);
+        live.or_else(|| self.results.iter().find(|it| matches!(it.sight, Sight::Ok | Sight::Slow(_))).map(|it| it.at))
+    }
+
+    fn never_worked(&self) -> bool {
+        let good = |verdict: Verdict| matches!(verdict, Verdict::Up | Verdict::Degraded);
+        let young = self.now().since(self.watched.fixed.created_at) < DAY * 90;
+        young && !self.watched.history.iter().any(|it| good(it.old) || good(it.new))
     }
 
     fn who(&self) -> Markup {
@@ -458,7 +486,7 @@ impl<'a> Parts<'a> {
                     p { "Every " (words::setting(policy.remind_every.unwrap_or_default())) " until somebody acknowledges it. " (self.next_check()) }
                 },
                 (Shown::Down, _) => {
-                    h2 { "Next" }
+                    h2 { @if watched.next_check.is_some() { "Next check" } @else { "Next" } }
                     @if let Some(at) = watched.next_check { p.big.num { (calendar.time(at)) } } @else { p.big { "When it calls" } }
                     p {
                         @if self.is_heartbeat() { "Its next call ends this. " } @else { (policy.success_threshold) " good answers in a row end this. " }
@@ -499,6 +527,7 @@ impl<'a> Parts<'a> {
             stretches: &stretches,
             slow_above: watched.fixed.slow_above,
             interval: watched.fixed.policy.interval,
+            down_for: (watched.shown() == Shown::Down).then(|| now.since(watched.state.since)),
             calendar: &self.reader.calendar,
         };
         let here = links::monitor(&watched.fixed.slug);
@@ -546,39 +575,7 @@ impl<'a> Parts<'a> {
     }
 
     fn evidence(&self) -> Markup {
-        let (failed, worked) = (self.watched.last_fail.as_deref(), self.watched.last_ok.as_deref());
-        let calendar = &self.reader.calendar;
-        html! {
-            section.panel #m-evidence aria-labelledby="h-ev" {
-                div.panel-h {
-                    h2 #h-ev { "Evidence" }
-                    span.sub { @match (failed, worked) {
-                        (Some(_), Some(_)) => "last failure against last success",
-                        (Some(_), None) => "of the last failure",
-                        (None, Some(_)) => "of the last success",
-                        (None, None) => "",
-                    } }
-                }
-                div.panel-b {
-                    @if failed.is_none() && worked.is_none() { p.i3 { "There is nothing to show yet." } }
-                    @else {
-                        table.diff {
-                            caption.sr { "What was seen" }
-                            colgroup { col.w-name; @if failed.is_some() { col; } @if worked.is_some() { col; } }
-                            thead { tr {
-                                th scope="col" { span.sr { "What" } }
-                                @if let Some(it) = failed { th scope="col" { "Failed " (calendar.time(it.at)) } }
-                                @if let Some(it) = worked { th scope="col" { "Worked " (calendar.time(it.at)) } }
-                            } }
-                            tbody { (compared(failed, worked)) }
-                        }
-                        @for (seen, word) in [(failed, "failure"), (worked, "success")] {
-                            @if let Some(seen) = seen { (more(seen, word)) }
-                        }
-                    }
-                }
-            }
-        }
+        html! { section.panel #m-evidence aria-labelledby="h-ev" { (evidence::compared(self.failed.as_ref(), self.worked.as_ref(), &self.reader.calendar)) } }
     }
 
     fn phases(&self) -> Markup {
@@ -589,7 +586,7 @@ impl<'a> Parts<'a> {
                 @match last {
                     Some(last) if !self.is_heartbeat() => {
                         div.panel-h { h2 #h-fall { "Phases of the last check" } @if usual.is_some() { span.sub { "outline: the last good one" } } }
-                        div.panel-b { (waterfall(&last.phases, last.took, usual.map(|seen| &seen.phases), matches!(last.sight, Sight::Fail(_)), false)) }
+                        div.panel-b { (waterfall(&last.phases, last.took, usual.map(|seen| &seen.phases), last.reason().is_some_and(|reason| ends_in_a_phase(&reason.code)), false)) }
                     },
                     Some(last) => {
                         div.panel-h { h2 #h-fall { "Last call" } }
@@ -853,57 +850,5 @@ fn days_before(days: &[u32]) -> String {
     match days.is_empty() {
         true => "never".to_owned(),
         false => format!("{} days before", days.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
-    }
-}
-
-/// Rows of both sides, differing cells marked, equal ones said once.
-fn compared(failed: Option<&Seen>, worked: Option<&Seen>) -> Markup {
-    let mut names: Vec<&str> = Vec::new();
-    for seen in [failed, worked].into_iter().flatten() {
-        for row in &seen.evidence.rows {
-            if !names.contains(&&*row.name) {
-                names.push(&row.name);
-            }
-        }
-    }
-    let value = |seen: Option<&'_ Seen>, name: &str| -> Option<String> {
-        seen?.evidence.rows.iter().find(|row| row.name == name).map(|row| row.value.clone())
-    };
-    html! {
-        @if let Some(reason) = failed.and_then(|seen| seen.reason()) {
-            tr { th scope="row" { "Verdict" } td { mark { (reason.text) } } @if let Some(it) = worked { td { ins { "good, in " (words::latency(it.took)) } } } }
-        }
-        @for name in names {
-            @let (bad, good) = (value(failed, name), value(worked, name));
-            @let same = bad.is_some() && bad == good;
-            tr.same[same] {
-                th scope="row" { (name) }
-                @if failed.is_some() {
-                    td { @match &bad { Some(text) if same || worked.is_none() => (text), Some(text) => mark { (text) }, None => span.i3 { "–" } } }
-                }
-                @if worked.is_some() {
-                    td { @match &good { _ if same => "same", Some(text) if failed.is_none() => (text), Some(text) => ins { (text) }, None => span.i3 { "–" } } }
-                }
-            }
-        }
-    }
-}
-
-/// Headers, body and errors of one side, folded.
-pub(crate) fn more(seen: &Seen, word: &str) -> Markup {
-    evidence_details(&seen.evidence, &format!(" of the last {word}"))
-}
-
-pub(crate) fn evidence_details(evidence: &watchbell_core::Evidence, of: &str) -> Markup {
-    html! {
-        @if !evidence.errors.is_empty() {
-            details.more { summary { "Errors" (of) } pre.code.wrap { (evidence.errors.join("\n")) } }
-        }
-        @if !evidence.headers.is_empty() {
-            details.more { summary { "Headers" (of) } pre.code.wrap { @for row in &evidence.headers { (row.name) ": " (row.value) "\n" } } }
-        }
-        @if let Some(body) = &evidence.body {
-            details.more { summary { "Body" (of) ", first " (words::bytes(body.len() as u64)) } pre.code.wrap { "\n" (body) } }
-        }
     }
 }

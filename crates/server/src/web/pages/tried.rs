@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 use watchbell_core::{Finding, Outcome};
 
-use super::monitor::evidence_details;
-use crate::web::draw::waterfall::waterfall;
+use super::evidence::details;
+use crate::web::draw::waterfall::{ends_in_a_phase, waterfall};
 use crate::web::reader::Reader;
 use crate::web::{parts, words};
 
@@ -30,19 +30,20 @@ pub(crate) fn tried(finding: &Finding, slow_above: Option<std::time::Duration>, 
         Outcome::Fail(reason) => ("down", reason.text.clone(), "Would count as a failure."),
         Outcome::Local(reason) => ("unknown", reason.text.clone(), "We could not ask; it would not be counted."),
     };
+    let failed = matches!(&finding.outcome, Outcome::Fail(reason) if ends_in_a_phase(&reason.code));
     html! {
         section.panel aria-labelledby="h-tried" {
             div.panel-h { h2 #h-tried { "Check now" } span.sub { (reader.calendar.time(reader.now())) } }
             div.panel-b {
                 p.verdict { (parts::glyph(class, 20)) span { b { (verdict) } small { (would) " Nothing was saved." } } }
                 @if finding.phases.each().next().is_some() {
-                    (waterfall(&finding.phases, finding.took, None, matches!(finding.outcome, Outcome::Fail(_)), true))
+                    (waterfall(&finding.phases, finding.took, None, failed, true))
                 }
                 dl.facts.mt8 {
                     @for row in &finding.evidence.rows { div { dt { (row.name) } dd { (row.value) } } }
                     @if let Some(ends) = finding.expires_at { div { dt { "Certificate" } dd { "ends " (reader.calendar.day_time(ends)) } } }
                 }
-                (evidence_details(&finding.evidence, ""))
+                (details(&finding.evidence, ""))
             }
         }
     }
