@@ -619,7 +619,7 @@ async fn silence_at_every_step_ends_in_time() {
     ] {
         let finding = ask_within(json!({ "url": url }), Duration::from_millis(400)).await;
         let said = said(&finding);
-        assert!(said.starts_with("timeout: Timed out after 4") && said.ends_with(&words), "{url}: {said}");
+        assert!(said.starts_with("timeout: Timed out after ") && said.ends_with(&words), "{url}: {said}");
     }
     let finding =
         ask_within(json!({ "url": format!("http://{never_reads}/"), "http_version": 2 }), Duration::from_millis(300))
@@ -642,7 +642,9 @@ async fn a_drip_does_not_outlast_the_deadline() {
     let finding = ask_within(json!({ "url": format!("http://{server}/") }), Duration::from_secs(1)).await;
     let said = said(&finding);
     assert!(
-        said.starts_with("timeout: Timed out after 1 s reading the body, ") && said.ends_with("of 100 bytes so far"),
+        said.starts_with("timeout: Timed out after 1")
+            && said.contains(" s reading the body, ")
+            && said.ends_with("of 100 bytes so far"),
         "{said}"
     );
     assert_eq!(finding.evidence.body.as_deref().map(|body| body.starts_with('x')), Some(true));
@@ -1029,7 +1031,7 @@ async fn no_token_is_a_failure_of_its_own() {
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     for (provider, words) in [
         (refusing, "401 Unauthorized: invalid_client (no such client)"),
-        (silent, "Timed out after 4"),
+        (silent, "Timed out after "),
         (babbling, "the answer holds no token (expected value"),
         (mac, "the token is of the type `mac`, expected Bearer"),
         (endless, "the answer is larger than 64 kB"),

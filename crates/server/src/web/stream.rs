@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Query, Request, State};
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
@@ -148,6 +148,7 @@ pub(crate) async fn live(
             ticker
         },
         gap: Duration::ZERO,
+        rendered: clock::monotonic(),
         known: HashMap::new(),
         seen,
         first: true,
@@ -176,6 +177,8 @@ struct Listener {
     ticker: tokio::time::Interval,
     ticks: u32,
     gap: Duration,
+    /// When the last update was made.
+    rendered: Instant,
     /// What the browser has: digests by id, and of the order of each list.
     known: HashMap<String, u64>,
     /// The revision of what the browser shows.
@@ -201,7 +204,7 @@ impl Listener {
             self.first = false;
             let revision = self.web.app().live.revision();
             let current = self.seen == Some(revision);
-            let parts = self.changes().await;
+            let parts = self.changes(true).await;
             // What the page brought along need not be sent again.
             return Some(if current { self.tick() } else { parts.unwrap_or_else(|| self.tick()) });
         }
@@ -213,7 +216,7 @@ impl Listener {
                         return Some(self.farewell());
                     }
                     // Words like "for 14 min" grow old though nothing happens.
-                    if self.ticks.is_multiple_of(TICKS_PER_LOOK) && let Some(event) = self.changes().await {
+                    if self.ticks.is_multiple_of(TICKS_PER_LOOK) && let Some(event) = self.changes(true).await {
                         return Some(event);
                     }
                     return Some(self.tick());
@@ -227,10 +230,14 @@ impl Listener {
                     if matches!(news, Err(broadcast::error::RecvError::Closed)) {
                         return None;
                     }
+                    // Who fell behind has missed something, which may have been anything.
+                    let mut concerned = news.as_ref().map_or(true, |news| self.is_concerned(news));
                     // Nobody sees more than a few changes a second; what comes meanwhile comes along.
-                    tokio::time::sleep(self.gap).await;
-                    while self.news.try_recv().is_ok() {}
-                    if let Some(event) = self.changes().await {
+                    tokio::time::sleep(self.gap.saturating_sub(clock::monotonic().saturating_duration_since(self.rendered))).await;
+                    while let Ok(more) = self.news.try_recv() {
+                        concerned |= self.is_concerned(&more);
+                    }
+                    if let Some(event) = self.changes(concerned).await {
                         return Some(event);
                     }
                 }
@@ -256,16 +263,26 @@ impl Listener {
         }
     }
 
-    /// What has changed since the last call, as an event; `None` if nothing has.
-    async fn changes(&mut self) -> Option<Event> {
+    /// Whether the page in view shows what is news; the frame around it shows everything.
+    fn is_concerned(&self, news: &News) -> bool {
+        match news {
+            News::Monitors(slugs) if self.asked.of == "monitor" => slugs.iter().any(|slug| slug.as_str() == self.asked.slug),
+            News::Monitors(_) => !matches!(self.asked.of.as_str(), "deliveries" | "problems"),
+            News::Configuration | News::Deliveries => true,
+        }
+    }
+
+    /// What has changed since the last call, as an event; `None` if nothing has. Without `whole`, of the frame alone.
+    async fn changes(&mut self, whole: bool) -> Option<Event> {
         let begun = clock::monotonic();
         let revision = self.web.app().live.revision();
         self.reader.calendar.now = self.web.app().clock.now();
-        let view = match self.view(revision).await {
+        let view = match self.view(revision, whole).await {
             Ok(view) => view,
             Err(_) => return None,
         };
-        let cost = clock::monotonic().saturating_duration_since(begun);
+        self.rendered = clock::monotonic();
+        let cost = self.rendered.saturating_duration_since(begun);
         self.gap = (cost * 4).clamp(GAP, LONGEST_GAP);
         let mut parts: Vec<(&str, &str)> = Vec::new();
         let mut lists: Vec<&str> = Vec::new();
@@ -286,13 +303,13 @@ impl Listener {
                 parts.extend(changed.into_iter().map(|(id, html)| (id.as_str(), html.as_str())));
             }
         }
-        let titled = self.is_new("title", &view.title);
+        let titled = !view.title.is_empty() && self.is_new("title", &view.title);
         if parts.is_empty() && !titled {
             return None;
         }
         let data = serde_json::json!({
             "now": self.reader.now().as_millis(),
-            "title": view.title,
+            "title": (!view.title.is_empty()).then_some(view.title.as_str()),
             "icon": view.fragments.iter().find(|it| it.id == "icon").map(|it| it.html.as_str()),
             "parts": parts.iter().filter(|(id, _)| *id != "icon").collect::<Vec<_>>(),
             "lists": lists,
@@ -307,14 +324,14 @@ impl Listener {
         self.known.insert(id.to_owned(), digest) != Some(digest)
     }
 
-    async fn view(&self, revision: u64) -> Result<Arc<View>, Failure> {
-        let key = self.key();
+    async fn view(&self, revision: u64, whole: bool) -> Result<Arc<View>, Failure> {
+        let key = self.key(whole);
         if let Some((of, view)) = self.web.streams().views.lock().get(&key)
             && *of == revision
         {
             return Ok(Arc::clone(view));
         }
-        let view = Arc::new(self.render().await?);
+        let view = Arc::new(self.render(whole).await?);
         let mut views = self.web.streams().views.lock();
         if views.len() >= MOST_VIEWS {
             views.retain(|_, (of, _)| *of == revision);
@@ -326,8 +343,9 @@ impl Listener {
     }
 
     /// Everything that what is rendered depends on, besides the moment.
-    fn key(&self) -> u64 {
+    fn key(&self, whole: bool) -> u64 {
         let mut hasher = DefaultHasher::new();
+        whole.hash(&mut hasher);
         let asked = &self.asked;
         (&asked.of, &asked.title, &asked.slug, &asked.window, &asked.id, &asked.show).hash(&mut hasher);
         self.filter.query(|_| ()).hash(&mut hasher);
@@ -336,11 +354,12 @@ impl Listener {
         hasher.finish()
     }
 
-    async fn render(&self) -> Result<View, Failure> {
+    async fn render(&self, whole: bool) -> Result<View, Failure> {
         let (web, reader, asked) = (&self.web, &self.reader, &self.asked);
         let monitors: Vec<Watched> = web.app().live.monitors();
         let shell = Shell::load(web, &monitors, reader).await;
         let mut view = match asked.of.as_str() {
+            _ if !whole => View { title: String::new(), fragments: Vec::new() },
             "overview" => pages::overview::view(web, reader, &self.filter, &monitors, &shell).await?,
             "monitor" => pages::monitor::view(web, reader, &asked.slug, &asked.window).await?,
             "incidents" => pages::incidents::view(web, reader, &asked.show).await?,
@@ -350,7 +369,9 @@ impl Listener {
             "problems" => pages::problems::view(web, reader),
             _ => View { title: asked.title.clone(), fragments: Vec::new() },
         };
-        view.title = layout::titled(&shell.summary, &view.title);
+        if !view.title.is_empty() {
+            view.title = layout::titled(&shell.summary, &view.title);
+        }
         view.fragments.extend(shell.fragments());
         let icon = assets::address(&format!("favicon-{}.svg", layout::favicon(&shell.summary)));
         view.fragments.push(Fragment { id: "icon".into(), html: icon.into(), rows: Vec::new() });

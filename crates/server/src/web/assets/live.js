@@ -134,7 +134,7 @@ function receive(event) {
   const headline = document.querySelector('#headline h1')?.textContent;
   requestAnimationFrame(() => {
     for (const [id, html] of news.parts) news.lists.includes(id) ? swapList(id, html) : swap(id, html);
-    document.title = news.title;
+    if (news.title) document.title = news.title;
     const icon = document.getElementById('icon');
     if (icon && icon.getAttribute('href') !== news.icon) icon.setAttribute('href', news.icon);
     const now = document.querySelector('#headline h1');

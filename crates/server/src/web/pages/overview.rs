@@ -472,10 +472,10 @@ impl<'a> Parts<'a> {
                         span.tags.hide-l { @for tag in watched.fixed.spec.tags.iter().take(3) { (parts::tag(tag)) } }
                     }
                     small.sub-s.{ (shown.class()) "-t" } {
-                        @if shown != Shown::Up { (shown.word()) " · " }
+                        @if !matches!(shown, Shown::Up | Shown::Pending) { (shown.word()) " · " }
                         @match (shown, took) {
                             (Shown::Up, Some(took)) => (words::millis(took)),
-                            (Shown::Up, None) => (waiting(watched)),
+                            (Shown::Up | Shown::Pending, None) => (waiting(watched)),
                             _ => (cause(watched)),
                         }
                     }
@@ -714,9 +714,7 @@ fn acts(watched: &Watched, slim: bool, first: bool) -> Markup {
             @if owned {
                 (parts::post(&links::monitor_action(slug, "check"), size, &html! { (parts::icon("again")) "Check now" }))
             } @else {
-                (parts::post(&links::monitor_action(slug, "check"), &format!("icon more {size}"), &html! {
-                    (parts::icon("again")) span.sr { "Check now" }
-                }))
+                (parts::post(&links::monitor_action(slug, "check"), &format!("icon twin {size}"), &html! { (parts::icon("again")) span.twin-w { "Check now" } }))
             }
         } @else {
             a.btn.(size) href=(links::monitor(slug)) { "Open" }
