@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::Expectation;
 use crate::schedule::Schedule;
-use crate::state::{Heard, OpenIncident, Run, Warned};
-use crate::{Policy, Reason, Slug, Span, State, Timestamp, Verdict};
+use crate::state::{Doubt, Heard, OpenIncident, OpenRun, Run, Snooze, Warned};
+use crate::{Policy, Reason, RunId, Slug, Span, State, Timestamp, Verdict};
 
 /// Something that happened to a monitor.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +27,10 @@ pub enum Event {
     Pinged(Ping),
     /// The moment that [`Decision::wake_at`] asked for has come.
     Woken,
-    /// We were away and are back: nobody was listening in between.
+    /// We were away or deaf and are back: nobody was listening in between.
     Returned { away_since: Timestamp },
+    /// Somebody wants quiet until a moment; one that has passed ends it.
+    Snoozed { until: Timestamp },
     /// The wall clock leapt by so many milliseconds; all waiting goes on as if it had not.
     ClockMoved { by_ms: i64 },
     /// Someone has it: no more reminders.
@@ -70,6 +72,8 @@ pub enum Sight {
 pub struct Ping {
     pub at: Timestamp,
     pub signal: Signal,
+    /// The run that it starts or finishes, if the sender named it.
+    pub run: Option<RunId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +176,7 @@ pub fn decide(policy: &Policy, state: &State, event: Event, now: Timestamp) -> D
         Event::Pinged(ping) => turn.pinged(ping),
         Event::Woken => turn.woken(),
         Event::Returned { away_since } => turn.returned(away_since),
+        Event::Snoozed { until } => turn.snoozed(until),
         Event::ClockMoved { by_ms } => turn.clock_moved(by_ms),
         Event::Acknowledged => turn.acknowledged(),
         Event::Paused => turn.paused(),
@@ -186,7 +191,8 @@ pub fn decide(policy: &Policy, state: &State, event: Event, now: Timestamp) -> D
 /// When silence or patience runs out, given nothing else happens.
 pub fn wake_at(policy: &Policy, state: &State) -> Option<Timestamp> {
     let reminder = state.incident.as_ref().and_then(|incident| incident.remind_at);
-    [reminder, deadline(policy, state).map(|(moment, _)| moment)].into_iter().flatten().min()
+    let silence = deadline(policy, state).map(|(moment, _)| moment);
+    [reminder, silence, doubtful_at(policy, state)].into_iter().flatten().min()
 }
 
 /// When the next look is due after one that began at `asked_at`: soon while something is being confirmed,
@@ -202,16 +208,17 @@ pub fn deadline(policy: &Policy, state: &State) -> Option<(Timestamp, Reason)> {
     if state.paused || state.verdict == Verdict::Down {
         return None;
     }
-    let longest = expectation.max_run.unwrap_or(expectation.grace);
-    let finish = heard.started.map(|started| {
-        (started + longest, Reason::new("overrun", format!("Started, but not finished within {}", Span(longest))))
+    let (grace, longest) = (expectation.grace, expectation.longest_run());
+    let quiet_until = heard.excused_until.max(heard.snoozed.map(|snooze| snooze.judged_from));
+    let finish = heard.runs.iter().map(|run| run.at).min().map(|began| {
+        (began + longest, Reason::new("overrun", format!("Started, but not finished within {}", Span(longest))))
     });
     let ping = heard.finished.map(|finished| {
         let expected = expected(&expectation.schedule, finished);
         // A start breaks the silence, but starting again and again does not put off the end for ever.
-        let patience = if finish.is_some() { expectation.grace + longest } else { expectation.grace };
+        let patience = if finish.is_some() { grace + longest } else { grace };
         let moment = expected + patience;
-        let said = if heard.excused_until > Some(moment) {
+        let said = if quiet_until > Some(moment) {
             format!("No ping since {}", minute(finished))
         } else {
             format!("No ping: expected {}", minute(expected))
@@ -219,7 +226,20 @@ pub fn deadline(policy: &Policy, state: &State) -> Option<(Timestamp, Reason)> {
         (moment, Reason::new("silent", said))
     });
     let (moment, reason) = [finish, ping].into_iter().flatten().min_by_key(|(moment, _)| *moment)?;
-    Some((heard.excused_until.map_or(moment, |excused| moment.max(excused)), reason))
+    Some((quiet_until.map_or(moment, |quiet| moment.max(quiet)), reason))
+}
+
+/// When we say that we do not know whether a heartbeat called, because we were deaf when it should have.
+pub fn doubtful_at(policy: &Policy, state: &State) -> Option<Timestamp> {
+    let heard = state.heard.as_ref().filter(|_| policy.heartbeat.is_some() && !state.paused)?;
+    let doubt = heard.doubt.filter(|_| !matches!(state.verdict, Verdict::Down | Verdict::Unknown))?;
+    Some(heard.snoozed.map_or(doubt.said_at, |snooze| doubt.said_at.max(snooze.judged_from)))
+}
+
+/// When a heartbeat calls next if it calls as it should; `None` until it has called for the first time.
+pub fn next_expected(policy: &Policy, state: &State) -> Option<Timestamp> {
+    let finished = state.heard.as_ref()?.finished?;
+    Some(expected(&policy.heartbeat.as_ref()?.schedule, finished))
 }
 
 /// Senders' clocks differ from ours: a ping this much before its moment is the one that was awaited.
@@ -228,14 +248,12 @@ const EARLY: Duration = Duration::from_secs(60);
 /// When a heartbeat is expected after one that finished at `finished`.
 fn expected(schedule: &Schedule, finished: Timestamp) -> Timestamp {
     let next = schedule.after(finished);
-    match schedule {
-        Schedule::Every(_) => next,
-        Schedule::Cron(_) => {
-            let following = schedule.after(next);
-            let early = EARLY.min(following.since(next) / 10);
-            if next.since(finished) <= early { following } else { next }
-        }
+    if !schedule.is_by_the_wall() {
+        return next;
     }
+    let following = schedule.after(next);
+    let early = EARLY.min(following.since(next) / 10);
+    if next.since(finished) <= early { following } else { next }
 }
 
 fn minute(moment: Timestamp) -> String {
@@ -412,7 +430,8 @@ impl Turn<'_> {
         self.state.rev = self.policy.rev;
         self.forget_counters();
         // By the new settings it may have been silent for too long already, and could not know.
-        if deadline(self.policy, &self.state).is_some_and(|(moment, _)| moment <= self.now) {
+        let silence = deadline(self.policy, &self.state).map(|(moment, _)| moment);
+        if [silence, doubtful_at(self.policy, &self.state)].into_iter().flatten().any(|moment| moment <= self.now) {
             self.expect_anew();
         }
         let (every, now) = (self.policy.remind_every, self.now);
@@ -429,6 +448,7 @@ impl Turn<'_> {
             (&self.policy.heartbeat, &mut self.state.heard)
         {
             heard.excuse(schedule.after(self.now) + *grace);
+            heard.doubt = None;
         }
     }
 
@@ -454,8 +474,20 @@ impl Turn<'_> {
             && moment <= self.now
         {
             self.go_down(moment, reason);
+        } else if let Some(moment) = doubtful_at(self.policy, &self.state)
+            && moment <= self.now
+        {
+            self.do_not_know(moment);
         }
         self.remind();
+    }
+
+    /// The ping is missing, and may have come while we were deaf.
+    fn do_not_know(&mut self, since: Timestamp) {
+        let Some(doubt) = self.state.heard.as_ref().and_then(|heard| heard.doubt) else { return };
+        self.forget_counters();
+        let said = format!("May have called while we were not listening: {} to {}", minute(doubt.from), minute(doubt.to));
+        self.move_to(Verdict::Unknown, since, Reason::new("deaf", said), None);
     }
 
     fn remind(&mut self) {
@@ -475,37 +507,86 @@ impl Turn<'_> {
     }
 
     fn pinged(&mut self, ping: Ping) {
-        if ping.signal == Signal::Log {
-            return;
-        }
         let at = ping.at.min(self.now);
+        let failure = match ping.signal {
+            Signal::Log => return,
+            Signal::Start => {
+                self.state.heard.get_or_insert_with(Heard::default).begin(at, ping.run);
+                return;
+            }
+            Signal::Success => None,
+            Signal::Fail(reason) => Some(reason),
+        };
         let heard = self.state.heard.get_or_insert_with(Heard::default);
-        match ping.signal {
-            Signal::Log => {}
-            Signal::Start => heard.started = Some(at),
-            Signal::Success => {
-                *heard = Heard { finished: Some(at), ..Heard::default() };
-                if !self.state.paused && self.state.verdict != Verdict::Up {
+        let began = heard.end(at, ping.run);
+        let shortest = self.policy.heartbeat.as_ref().and_then(|expectation| expectation.min_run);
+        let failure = failure.or_else(|| {
+            let took = at.since(began?);
+            let shortest = shortest.filter(|shortest| took < *shortest)?;
+            let said = format!("Finished after {}, sooner than {}", Span(took), Span(shortest));
+            Some(Reason::new("too_quick", said))
+        });
+        let is_quiet = heard.snoozed.is_some_and(|snooze| snooze.until > self.now);
+        match failure {
+            _ if self.state.paused => {}
+            None => {
+                self.state.failing = None;
+                if self.state.verdict != Verdict::Up {
                     self.go_up(at, Reason::new("pinged", "It called in"));
                 }
             }
-            Signal::Fail(reason) => {
-                *heard = Heard { finished: Some(at), ..Heard::default() };
-                if !self.state.paused && self.state.incident.is_none() {
-                    self.go_down(at, reason);
-                }
-            }
+            Some(reason) if self.state.incident.is_none() && !is_quiet => self.run_failed(at, reason),
+            Some(_) => {}
         }
     }
 
-    /// Whoever was to call while nobody listened may have called in vain, and gets another chance.
+    fn run_failed(&mut self, at: Timestamp, reason: Reason) {
+        let threshold = self.policy.heartbeat.as_ref().map_or(1, |expectation| expectation.failure_threshold);
+        let run = continued(self.state.failing.take(), at, reason, Duration::MAX);
+        if run.count >= threshold {
+            let reason = run.reason.clone().unwrap_or_else(|| Reason::new("failed", "It failed"));
+            self.go_down(run.since, reason);
+        } else {
+            self.state.failing = Some(run);
+        }
+    }
+
+    /// Whoever was to call while nobody listened may have called in vain. We cannot know; if the next ping is
+    /// missing too, we can.
     fn returned(&mut self, away_since: Timestamp) {
-        let Some(Expectation { schedule, grace, .. }) = &self.policy.heartbeat else { return };
+        let Some(expectation) = &self.policy.heartbeat else { return };
         let Some((moment, _)) = deadline(self.policy, &self.state) else { return };
+        let doubtful_at = doubtful_at(self.policy, &self.state);
         let Some(heard) = &mut self.state.heard else { return };
-        let awaited_from = heard.started.or(heard.finished.map(|finished| expected(schedule, finished) - EARLY));
-        if moment >= away_since && awaited_from.is_some_and(|from| from <= self.now) {
-            heard.excuse(self.now + (*grace).min(schedule.period(self.now)));
+        let now = self.now;
+        let again = now + expectation.grace.min(expectation.schedule.period(now));
+        if let Some(doubt) = heard.doubt.as_mut().filter(|_| doubtful_at >= Some(away_since)) {
+            doubt.said_at = doubt.said_at.max(again);
+        }
+        let expected = heard.finished.map(|finished| expected(&expectation.schedule, finished));
+        let awaited = heard.doubt.map(|doubt| doubt.next).or(expected);
+        let awaited_from = heard.runs.iter().map(|run| run.at).min().or(awaited.map(|awaited| awaited - EARLY));
+        if moment < away_since || awaited_from.is_none_or(|from| from > now) {
+            return;
+        }
+        if expectation.strict {
+            heard.excuse(again);
+            return;
+        }
+        let next = expectation.schedule.after(awaited.map_or(now, |awaited| awaited.max(now)));
+        let run = if heard.runs.is_empty() { Duration::ZERO } else { expectation.longest_run() };
+        heard.excuse(next + expectation.grace + run);
+        heard.doubt = Some(Doubt { from: away_since, to: now, said_at: moment.max(again), next });
+    }
+
+    fn snoozed(&mut self, until: Timestamp) {
+        let Some(Expectation { schedule, grace, .. }) = &self.policy.heartbeat else { return };
+        let heard = self.state.heard.get_or_insert_with(Heard::default);
+        let was_quiet = heard.snoozed.is_some();
+        heard.snoozed =
+            (until > self.now).then(|| Snooze { until, judged_from: schedule.after(until) + *grace });
+        if was_quiet && heard.snoozed.is_none() {
+            self.expect_anew();
         }
     }
 
@@ -520,16 +601,19 @@ impl Turn<'_> {
             incident.remind_at = incident.remind_at.map(|due| due.shifted(by_ms));
         }
         if let Some(heard) = &mut state.heard {
-            for moment in [&mut heard.started, &mut heard.finished, &mut heard.excused_until].into_iter().flatten() {
+            let doubt = heard.doubt.iter_mut().flat_map(|it| [&mut it.from, &mut it.to, &mut it.said_at, &mut it.next]);
+            let snooze = heard.snoozed.iter_mut().flat_map(|it| [&mut it.until, &mut it.judged_from]);
+            let last = [&mut heard.finished, &mut heard.excused_until].into_iter().flatten();
+            for moment in last.chain(heard.runs.iter_mut().map(|run| &mut run.at)).chain(doubt).chain(snooze) {
                 *moment = moment.shifted(by_ms);
             }
             // Cron goes by the clock on the wall, which now shows another day: whichever is later, the wait that
             // was left or the moment that the clock brings next.
-            if let (Some(waiting), Some(Expectation { schedule: schedule @ Schedule::Cron(_), grace, .. })) =
-                (waiting, &self.policy.heartbeat)
+            if let (Some(waiting), Some(Expectation { schedule, grace, .. })) = (waiting, &self.policy.heartbeat)
+                && schedule.is_by_the_wall()
             {
                 let next = schedule.after(self.now - *grace) + *grace;
-                heard.excuse(if heard.started.is_some() { waiting } else { waiting.max(next) });
+                heard.excuse(if heard.runs.is_empty() { waiting.max(next) } else { waiting });
             }
         }
     }
@@ -601,7 +685,52 @@ fn continued(run: Option<Run>, at: Timestamp, reason: Reason, longest_pause: Dur
     }
 }
 
+/// So many runs at once are told apart, and so many names of ended ones remembered; then the oldest are forgotten.
+const MOST_RUNS: usize = 8;
+
 impl Heard {
+    /// When the run began that a finish of this name ends, if its start was heard.
+    pub fn began(&self, run: Option<RunId>) -> Option<Timestamp> {
+        self.runs.iter().find(|open| open.id == run).map(|open| open.at)
+    }
+
+    fn begin(&mut self, at: Timestamp, run: Option<RunId>) {
+        // Overtaken by the finish of its own run, it begins nothing.
+        let is_over = match run {
+            Some(id) => self.ended.contains(&id),
+            None => self.finished.is_some_and(|finished| at < finished),
+        };
+        if is_over {
+            return;
+        }
+        self.runs.retain(|open| open.id != run);
+        self.runs.push(OpenRun { at, id: run });
+        if self.runs.len() > MOST_RUNS {
+            self.runs.remove(0);
+        }
+    }
+
+    /// Notes a success or failure. Without a name it ends whatever was going on; a name that nobody began ends the
+    /// run that has none. Gives the beginning of its own run.
+    fn end(&mut self, at: Timestamp, run: Option<RunId>) -> Option<Timestamp> {
+        let began = self.began(run);
+        match run {
+            None => self.runs.clear(),
+            Some(_) if began.is_some() => self.runs.retain(|open| open.id != run),
+            Some(_) => self.runs.retain(|open| open.id.is_some()),
+        }
+        if let Some(id) = run.filter(|id| !self.ended.contains(id)) {
+            self.ended.push(id);
+            if self.ended.len() > MOST_RUNS {
+                self.ended.remove(0);
+            }
+        }
+        self.finished = Some(self.finished.map_or(at, |finished| finished.max(at)));
+        self.excused_until = None;
+        self.doubt = None;
+        began
+    }
+
     /// Silence is not judged before `moment`.
     fn excuse(&mut self, moment: Timestamp) {
         self.excused_until = Some(self.excused_until.map_or(moment, |excused| excused.max(moment)));

@@ -10,6 +10,7 @@ pub mod finding;
 pub mod history;
 pub mod kind;
 pub mod message;
+pub mod ping;
 pub mod policy;
 pub mod route;
 pub mod schedule;
@@ -20,6 +21,7 @@ pub mod time;
 
 pub use finding::{Evidence, Finding, Outcome, Phases, Reason};
 pub use message::{IncidentRef, Message, MonitorRef};
+pub use ping::RunId;
 pub use policy::Policy;
 pub use secret::Secret;
 pub use slug::Slug;

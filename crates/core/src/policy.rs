@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ping::Hearing;
 use crate::schedule::Schedule;
 
 /// What deciding needs to know of one monitor, defaults filled in.
@@ -37,6 +38,36 @@ pub struct Expectation {
     pub grace: Duration,
     /// How long a run may take between its start and its finish; `grace` if not set.
     pub max_run: Option<Duration>,
+    /// A run that finishes sooner after its start than this has failed.
+    pub min_run: Option<Duration>,
+    /// So many failed runs in a row open an incident.
+    pub failure_threshold: u32,
+    /// Silence counts even if we may have been deaf when the ping came.
+    pub strict: bool,
+    /// What its calls mean.
+    pub hearing: Hearing,
+}
+
+impl Expectation {
+    /// How late a ping may be unless something else is said.
+    pub const GRACE: Duration = Duration::from_secs(60);
+
+    pub fn new(schedule: Schedule) -> Self {
+        Self {
+            schedule,
+            grace: Self::GRACE,
+            max_run: None,
+            min_run: None,
+            failure_threshold: 1,
+            strict: false,
+            hearing: Hearing::default(),
+        }
+    }
+
+    /// The longest that a run may take.
+    pub fn longest_run(&self) -> Duration {
+        self.max_run.unwrap_or(self.grace)
+    }
 }
 
 impl Policy {

@@ -1,6 +1,11 @@
-//! "Every 30 s" or cron in a time zone: the next moment. And the grid of slots on which monitors are asked.
+//! "Every 30 s", cron or a systemd calendar event in a time zone: the next moment. And the grid of slots on which
+//! monitors are asked.
+
+mod on_calendar;
 
 use std::time::Duration;
+
+pub use on_calendar::OnCalendar;
 
 use crate::Timestamp;
 
@@ -11,7 +16,12 @@ pub enum Schedule {
     Every(Duration),
     /// At the moments of a cron line in a time zone.
     Cron(Box<Cron>),
+    /// When systemd would start a timer.
+    Calendar(Box<OnCalendar>),
 }
+
+/// Any year will do to find out whether something ever comes: the Gregorian calendar repeats.
+const A_YEAR: Timestamp = Timestamp::from_secs(1_750_000_000);
 
 /// A parsed cron line with its zone.
 #[derive(Clone, Debug)]
@@ -27,6 +37,7 @@ impl PartialEq for Schedule {
         match (self, other) {
             (Self::Every(a), Self::Every(b)) => a == b,
             (Self::Cron(a), Self::Cron(b)) => a.line == b.line && a.zone_name == b.zone_name,
+            (Self::Calendar(a), Self::Calendar(b)) => a.text == b.text && a.zone_name == b.zone_name,
             _ => false,
         }
     }
@@ -41,10 +52,27 @@ impl Schedule {
         let pattern: croner::Cron =
             line.parse().map_err(|why| format!("`{line}` is no cron line: {why}"))?;
         let cron = Cron { line: line.to_owned(), zone_name: zone_name.to_owned(), pattern, zone };
-        // Any year will do: the Gregorian calendar repeats, and croner looks far enough ahead.
-        cron.after(Timestamp::from_secs(1_750_000_000))
+        cron.after(A_YEAR)
             .ok_or_else(|| format!("`{line}` never comes: no such day exists"))?;
         Ok(Self::Cron(Box::new(cron)))
+    }
+
+    /// Parses a systemd calendar event: `Mon..Fri 09:00`, `*-*~02 22:00`, `daily`. It may name its own zone.
+    pub fn calendar(text: &str, zone_name: Option<&str>) -> Result<Self, String> {
+        let calendar = OnCalendar::parse(text, zone_name)?;
+        calendar.after(A_YEAR).ok_or_else(|| format!("`{text}` never comes: no such day lies ahead"))?;
+        Ok(Self::Calendar(Box::new(calendar)))
+    }
+
+    /// Parses either: a cron line has five or six words or begins with `@`, a calendar event has four at most.
+    pub fn written(text: &str, zone_name: Option<&str>) -> Result<Self, String> {
+        let is_cron = text.trim_start().starts_with('@') || text.split_whitespace().count() >= 5;
+        if is_cron { Self::cron(text, zone_name.unwrap_or("UTC")) } else { Self::calendar(text, zone_name) }
+    }
+
+    /// Whether it goes by the clock on the wall, not by what came last.
+    pub const fn is_by_the_wall(&self) -> bool {
+        !matches!(self, Self::Every(_))
     }
 
     /// The first moment strictly after `last`.
@@ -52,6 +80,7 @@ impl Schedule {
         match self {
             Self::Every(length) => last + *length,
             Self::Cron(cron) => cron.after(last).unwrap_or(Timestamp::NEVER),
+            Self::Calendar(calendar) => calendar.after(last).unwrap_or(Timestamp::NEVER),
         }
     }
 
@@ -60,7 +89,7 @@ impl Schedule {
         let next = self.after(around);
         match self {
             Self::Every(length) => *length,
-            Self::Cron(_) => self.after(next).since(next),
+            Self::Cron(_) | Self::Calendar(_) => self.after(next).since(next),
         }
     }
 }
@@ -132,6 +161,19 @@ mod tests {
         assert!(Schedule::cron("0 0 31 2 *", "UTC").unwrap_err().contains("never comes"));
         assert!(Schedule::cron("61 * * * *", "UTC").unwrap_err().contains("is no cron line"));
         assert!(Schedule::cron("0 0 * * *", "Mars/Olympus").unwrap_err().contains("is no time zone"));
+    }
+
+    #[test]
+    fn a_schedule_is_a_cron_line_or_a_calendar_event() {
+        let next = |text: &str| {
+            let schedule = Schedule::written(text, None).unwrap();
+            schedule.after("2026-03-01T00:00:00Z".parse().unwrap()).to_string()
+        };
+        assert_eq!(next("0 3 * * *"), next("*-*-* 03:00"));
+        assert_eq!(next("@daily"), next("daily"));
+        assert_eq!(next("30 0 9 * * MON"), next("Mon 09:00:30"));
+        let said = Schedule::written("*-02-31", None).unwrap_err();
+        assert!(said.contains("`*-02-31` never comes"), "{said}");
     }
 
     #[test]

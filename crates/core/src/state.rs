@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Reason, Slug, Timestamp};
+use crate::{Reason, RunId, Slug, Timestamp};
 
 /// What we say of a monitor. `paused` and the like lie over it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -127,11 +127,53 @@ pub struct Warned {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heard {
     /// The last success or failure; the next one is expected after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Timestamp>,
-    /// A start that no finish has answered.
-    pub started: Option<Timestamp>,
+    /// Runs that have begun and not ended, in the order of their starts; a handful.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<OpenRun>,
+    /// Names of the runs that ended last: a start that comes after its own finish begins nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<RunId>,
     /// Deadlines before this moment are not judged: we were not listening.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excused_until: Option<Timestamp>,
+    /// The awaited ping may have come while nobody listened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
+    /// People asked for quiet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snoozed: Option<Snooze>,
+}
+
+/// A run of a job that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenRun {
+    pub at: Timestamp,
+    /// Its name, if the sender gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<RunId>,
+}
+
+/// Why we cannot know whether a ping came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// We did not listen from here …
+    pub from: Timestamp,
+    /// … to here.
+    pub to: Timestamp,
+    /// When we give up hope and say that we do not know.
+    pub said_at: Timestamp,
+    /// The ping after the doubtful one is expected then; if it is missing too, that is a failure.
+    pub next: Timestamp,
+}
+
+/// Quiet until a moment: nothing counts as a failure before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snooze {
+    pub until: Timestamp,
+    /// Silence is judged again from here on: the first ping after `until`, and its grace.
+    pub judged_from: Timestamp,
 }
 
 impl State {

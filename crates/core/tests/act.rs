@@ -6,7 +6,7 @@ use std::time::Duration;
 use watchbell_core::decide::{Event, Observation, Ping, Sight, Signal};
 use watchbell_core::policy::Expectation;
 use watchbell_core::schedule::Schedule;
-use watchbell_core::{Policy, Reason, Slug, Span, Timestamp};
+use watchbell_core::{Policy, Reason, RunId, Slug, Span, Timestamp};
 
 /// One thing that happens, as text: `down timeout`, `ping`, `clock -1h`, `change interval=30s`.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,11 @@ pub(crate) enum Act {
     Ping {
         signal: Signal,
         when: When,
+        /// The number of the run that the sender names.
+        run: Option<u128>,
+    },
+    Snooze {
+        for_ms: i64,
     },
     Returned {
         away_ms: i64,
@@ -54,7 +59,11 @@ impl Act {
                 sight: sight.clone(),
                 expires_at: *until,
             }),
-            Self::Ping { signal, when } => Event::Pinged(Ping { at: now.shifted(-when.0), signal: signal.clone() }),
+            Self::Ping { signal, when, run } => {
+                let (at, run) = (now.shifted(-when.0), run.map(RunId::new));
+                Event::Pinged(Ping { at, signal: signal.clone(), run })
+            }
+            Self::Snooze { for_ms } => Event::Snoozed { until: now.shifted(*for_ms) },
             Self::Returned { away_ms } => Event::Returned { away_since: now.shifted(-away_ms) },
             Self::Clock { by_ms } => Event::ClockMoved { by_ms: *by_ms },
             Self::Acknowledge => Event::Acknowledged,
@@ -90,14 +99,16 @@ impl fmt::Display for Act {
                 notes.extend(until.map(|until| format!("until {until}")));
                 if notes.is_empty() { Ok(()) } else { write!(f, " ({})", notes.join("; ")) }
             }
-            Self::Ping { signal, when } => {
+            Self::Snooze { for_ms } => write!(f, "snooze {}", span(*for_ms)),
+            Self::Ping { signal, when, run } => {
                 match signal {
                     Signal::Success => f.write_str("ping"),
                     Signal::Start => f.write_str("start"),
                     Signal::Fail(why) => write!(f, "fail {}", why.text),
                     Signal::Log => f.write_str("log"),
                 }?;
-                when.written().map_or(Ok(()), |when| write!(f, " ({when})"))
+                let notes: Vec<_> = when.written().into_iter().chain(run.map(|run| format!("run {run}"))).collect();
+                if notes.is_empty() { Ok(()) } else { write!(f, " ({})", notes.join("; ")) }
             }
             Self::Returned { away_ms } => write!(f, "returned {}", span(*away_ms)),
             Self::Clock { by_ms } if *by_ms < 0 => write!(f, "clock -{}", span(-by_ms)),
@@ -144,12 +155,14 @@ pub(crate) fn parse(text: &str) -> Act {
         None => (text, Vec::new()),
     };
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let (mut when, mut old_settings, mut until) = (When(0), false, None);
+    let (mut when, mut old_settings, mut until, mut run) = (When(0), false, None, None);
     for note in notes {
         if let Some(ago) = note.strip_suffix(" ago") {
             when = When(parse_span(ago));
         } else if let Some(ahead) = note.strip_suffix(" ahead") {
             when = When(-parse_span(ahead));
+        } else if let Some(number) = note.strip_prefix("run ") {
+            run = Some(number.parse().unwrap_or_else(|_| panic!("`{number}` is no number of a run")));
         } else if let Some(moment) = note.strip_prefix("until ") {
             until = Some(moment.parse().unwrap_or_else(|why| panic!("{why}")));
         } else {
@@ -158,7 +171,7 @@ pub(crate) fn parse(text: &str) -> Act {
         }
     }
     let look = |sight| Act::Look { sight, when, old_settings, until };
-    let ping = |signal| Act::Ping { signal, when };
+    let ping = |signal| Act::Ping { signal, when, run };
     match word {
         "." => Act::Nothing,
         "late" => Act::Late,
@@ -171,6 +184,7 @@ pub(crate) fn parse(text: &str) -> Act {
         "start" => ping(Signal::Start),
         "fail" => ping(Signal::Fail(reason(rest))),
         "log" => ping(Signal::Log),
+        "snooze" => Act::Snooze { for_ms: parse_span(rest) },
         "returned" => Act::Returned { away_ms: parse_span(rest) },
         "clock" => match rest.strip_prefix('-') {
             Some(back) => Act::Clock { by_ms: -parse_span(back) },
@@ -223,14 +237,16 @@ pub(crate) fn apply(policy: &mut Policy, settings: &[(String, String)]) {
             "heartbeat" => {
                 let schedule = schedule(value);
                 let kept = policy.heartbeat.take();
-                policy.heartbeat = Some(Expectation {
-                    schedule,
-                    grace: kept.as_ref().map_or(Duration::from_secs(60), |kept| kept.grace),
-                    max_run: kept.and_then(|kept| kept.max_run),
+                policy.heartbeat = Some(match kept {
+                    Some(kept) => Expectation { schedule, ..kept },
+                    None => Expectation::new(schedule),
                 });
             }
             "grace" => expectation(policy).grace = length(value),
             "max_run" => expectation(policy).max_run = Some(length(value)),
+            "min_run" => expectation(policy).min_run = Some(length(value)),
+            "fails" => expectation(policy).failure_threshold = number(value),
+            "strict" => expectation(policy).strict = value == "yes",
             other => panic!("no setting is called `{other}`"),
         }
     }
@@ -240,10 +256,13 @@ fn expectation(policy: &mut Policy) -> &mut Expectation {
     policy.heartbeat.as_mut().expect("heartbeat = … comes first")
 }
 
-/// `every 60s`, or `cron "0 3 * * *" Europe/Berlin`.
+/// `every 60s`, `cron "0 3 * * *" Europe/Berlin`, or `calendar "Mon..Fri 03:00 Europe/Berlin"`.
 fn schedule(text: &str) -> Schedule {
     if let Some(length) = text.strip_prefix("every ") {
         return Schedule::Every(Duration::from_millis(parse_span(length) as u64));
+    }
+    if let Some(event) = text.strip_prefix("calendar ") {
+        return Schedule::calendar(event.trim().trim_matches('"'), None).unwrap_or_else(|why| panic!("{why}"));
     }
     let parts: Vec<&str> = text.split('"').collect();
     let [_, line, zone] = parts.as_slice() else { panic!("`{text}` is not like: cron \"0 3 * * *\" Europe/Berlin") };

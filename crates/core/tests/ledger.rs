@@ -4,8 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
-use watchbell_core::decide::{Decision, Event, Notice, NoticeKind, Sight, deadline, wake_at};
-use watchbell_core::schedule::Schedule;
+use watchbell_core::decide::{Decision, Event, Notice, NoticeKind, Sight, deadline, doubtful_at, wake_at};
 use watchbell_core::{Policy, Slug, State, Timestamp, Verdict};
 
 use crate::machine::Rules;
@@ -246,7 +245,10 @@ impl Ledger {
 
     /// I22 and its kin: a leap of the clock, a restart, a changed setting or the end of a pause is no evidence.
     fn nothing_happens_by_itself(&self, step: &Step<'_>) -> Result<(), String> {
-        let due_already = |policy, moment| deadline(policy, step.before).is_some_and(|(due, _)| due <= moment);
+        let due_already = |policy, moment| {
+            let silence = deadline(policy, step.before).map(|(due, _)| due);
+            [silence, doubtful_at(policy, step.before)].into_iter().flatten().any(|due| due <= moment)
+        };
         let (name, was_due) = match step.event {
             Event::ClockMoved { by_ms } => ("I22: a leaping clock", due_already(step.policy, step.now.shifted(-by_ms))),
             Event::Returned { away_since } => ("I23: a restart", due_already(step.policy, away_since.shifted(-1))),
@@ -264,7 +266,7 @@ impl Ledger {
         if let Event::ClockMoved { by_ms } = step.event {
             let waited = wake_at(step.policy, step.before).map(|moment| moment.shifted(*by_ms));
             let waits = step.decision.wake_at;
-            let by_the_wall = matches!(&step.policy.heartbeat, Some(it) if matches!(it.schedule, Schedule::Cron(_)));
+            let by_the_wall = step.policy.heartbeat.as_ref().is_some_and(|it| it.schedule.is_by_the_wall());
             keep!(
                 waits == waited || by_the_wall && waits >= waited,
                 "I22: waits until {waits:?} after a leap, should be {waited:?}"

@@ -100,6 +100,7 @@ fn settings(random: &mut Random, form: Form) -> Vec<(String, String)> {
                 "cron \"30 2 * * *\" America/New_York",
                 "cron \"0 */6 * * *\" UTC",
                 "cron \"15 8 * * 1-5\" Asia/Kolkata",
+                "calendar \"*-*-* 02:30 Europe/Berlin\"",
             ];
             set("heartbeat", random.pick(&crons));
             set("grace", random.pick(&["1m", "30m", "3h"]));
@@ -107,6 +108,11 @@ fn settings(random: &mut Random, form: Form) -> Vec<(String, String)> {
     }
     if form != Form::Probe && random.in_hundred(50) {
         set("max_run", random.pick(&["20s", "10m", "4h"]));
+    }
+    if form != Form::Probe {
+        set("min_run", random.pick(&["0s", "0s", "5s", "1m"]));
+        set("fails", random.pick(&["1", "1", "2", "3"]));
+        set("strict", random.pick(&["no", "no", "yes"]));
     }
     settings
 }
@@ -164,7 +170,9 @@ impl Writer {
                 Act::Notify(channels(self.random.pick(&routes)))
             }
             16..18 => Act::Late,
-            18..22 => Act::Nothing,
+            18..21 => Act::Nothing,
+            21 if self.form != Form::Probe => Act::Snooze { for_ms: self.random.pick(&[0, unit / 2, 3 * unit]) },
+            21 => Act::Nothing,
             _ if self.paused && self.random.in_hundred(25) => {
                 self.paused = false;
                 Act::Resume
@@ -202,7 +210,8 @@ impl Writer {
             80..92 => Signal::Fail(reason("exit status 1")),
             _ => Signal::Log,
         };
-        Act::Ping { signal, when: self.stamp() }
+        let run = self.random.in_hundred(30).then(|| self.random.below(4) as u128);
+        Act::Ping { signal, when: self.stamp(), run }
     }
 
     /// Mostly a moment ago, sometimes long ago, rarely by a clock that has gone back since.

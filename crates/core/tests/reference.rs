@@ -8,7 +8,7 @@ use std::time::Duration;
 use watchbell_core::decide::{Event, NoticeKind, Sight, Signal};
 use watchbell_core::policy::Expectation;
 use watchbell_core::schedule::Schedule;
-use watchbell_core::{Policy, Reason, Slug, Timestamp, Verdict};
+use watchbell_core::{Policy, Reason, RunId, Slug, Timestamp, Verdict};
 
 use crate::ledger::Step;
 
@@ -35,11 +35,27 @@ enum What {
     Pinged {
         at: Timestamp,
         signal: Signal,
+        run: Option<RunId>,
+    },
+    /// A failure of a job that counts.
+    Failed {
+        at: Timestamp,
+        reason: Reason,
     },
     /// Until then silence is not judged.
     Excused {
         until: Timestamp,
     },
+    /// A ping may have come between the first two; that is said at the third, and the next is expected at the last.
+    Doubted {
+        from: Timestamp,
+        to: Timestamp,
+        said_at: Timestamp,
+        next: Timestamp,
+    },
+    /// There is no doubt any more.
+    Sure,
+    Snoozed(Option<(Timestamp, Timestamp)>),
     Acknowledged,
     Paused,
     Resumed,
@@ -143,7 +159,8 @@ impl Reference {
         }
 
         let leap_ms = step.now.as_millis() - step.boot.as_millis();
-        let wakes = [self.reminder_due(), self.deadline(leap_ms).map(|(moment, _)| moment)].into_iter().flatten().min();
+        let silence = self.deadline(leap_ms).map(|(moment, _)| moment);
+        let wakes = [self.reminder_due(), silence, self.doubtful_at()].into_iter().flatten().min();
         let wakes = wakes.filter(|_| !is_last).map(|moment| moment.shifted(leap_ms));
         if step.decision.wake_at != wakes {
             return Err(format!("reference: wakes at {:?}, should at {wakes:?}", step.decision.wake_at));
@@ -161,7 +178,8 @@ impl Reference {
                 turn.seen(by_boot(seen.asked_at), &seen.sight, seen.expires_at);
             }
             Event::Observed(_) => {}
-            Event::Pinged(ping) => turn.pinged(by_boot(ping.at), &ping.signal),
+            Event::Pinged(ping) => turn.pinged(by_boot(ping.at), &ping.signal, ping.run),
+            Event::Snoozed { until } => turn.snoozed(until.shifted(-leap_ms)),
             Event::Woken => turn.woken(),
             Event::Returned { away_since } => turn.returned(by_boot(*away_since)),
             Event::ClockMoved { by_ms } => turn.clock_moved(*by_ms),
@@ -178,7 +196,8 @@ impl Reference {
             Event::Deleted => turn.stop("deleted", "Deleted: nobody looks any more"),
             Event::Changed => {
                 turn.note(What::Changed(Box::new(policy.clone())));
-                if turn.past.deadline(leap_ms).is_some_and(|(moment, _)| moment <= boot) {
+                let silence = turn.past.deadline(leap_ms).map(|(moment, _)| moment);
+                if silence.is_some_and(|moment| moment <= boot) || turn.past.doubtful_at().is_some_and(|at| at <= boot) {
                     turn.excuse_until_next();
                 }
             }
@@ -293,28 +312,95 @@ impl Reference {
         due.filter(|_| !acknowledged)
     }
 
-    /// Where in the past the last run of a job ended, and when.
-    fn finished(&self) -> Option<(usize, Timestamp)> {
-        self.past.iter().enumerate().rev().find_map(|(index, it)| match &it.what {
-            What::Pinged { at, signal: Signal::Success | Signal::Fail(_) } => Some((index, *at)),
+    /// Pings that ended a run, each with its place in the past.
+    fn finishes(&self) -> impl DoubleEndedIterator<Item = (usize, Timestamp, Option<RunId>)> {
+        self.past.iter().enumerate().filter_map(|(index, it)| match &it.what {
+            What::Pinged { at, signal: Signal::Success | Signal::Fail(_), run } => Some((index, *at, *run)),
             _ => None,
         })
     }
 
-    /// When a run began that has not ended.
+    /// When the latest run of a job ended.
+    fn finished(&self) -> Option<Timestamp> {
+        self.finishes().map(|(_, at, _)| at).max()
+    }
+
+    /// The names that the last eight different finishes before `index` gave.
+    fn names_ended(&self, index: usize) -> Vec<RunId> {
+        let mut names: Vec<RunId> = Vec::new();
+        for (_, _, run) in self.finishes().take_while(|(place, ..)| *place < index) {
+            let Some(run) = run.filter(|run| !names.contains(run)) else { continue };
+            names.push(run);
+            if names.len() > 8 {
+                names.remove(0);
+            }
+        }
+        names
+    }
+
+    /// The runs that have begun before `index` and not ended, by replaying their starts and finishes.
+    fn running(&self, index: usize) -> Vec<(Timestamp, Option<RunId>)> {
+        let mut open: Vec<(Timestamp, Option<RunId>)> = Vec::new();
+        for (place, it) in self.past[..index].iter().enumerate() {
+            let What::Pinged { at, signal, run } = &it.what else { continue };
+            match (signal, run) {
+                (Signal::Log, _) => {}
+                (Signal::Start, _) => {
+                    let earlier = self.finishes().take_while(|(other, ..)| *other < place);
+                    let overtaken = match run {
+                        Some(id) => self.names_ended(place).contains(id),
+                        None => earlier.map(|(_, at, _)| at).max().is_some_and(|finished| *at < finished),
+                    };
+                    if !overtaken {
+                        open.retain(|(_, other)| other != run);
+                        open.push((*at, *run));
+                        let first = open.len().saturating_sub(8);
+                        open.drain(..first);
+                    }
+                }
+                (_, None) => open.clear(),
+                (_, Some(_)) => {
+                    let known = open.iter().any(|(_, other)| other == run);
+                    open.retain(|(_, other)| if known { other != run } else { other.is_some() });
+                }
+            }
+        }
+        open
+    }
+
+    /// When the first of the runs began that have not ended.
     fn started(&self) -> Option<Timestamp> {
-        let from = self.finished().map_or(0, |(index, _)| index);
-        self.past[from..].iter().rev().find_map(|it| match &it.what {
-            What::Pinged { at, signal: Signal::Start } => Some(*at),
+        self.running(self.past.len()).into_iter().map(|(at, _)| at).min()
+    }
+
+    /// What of the doubt is left, if there has been no finish since.
+    fn doubt(&self) -> Option<(Timestamp, Timestamp, Timestamp, Timestamp)> {
+        let from = self.finishes().next_back().map_or(0, |(index, ..)| index);
+        let last = self.past[from..].iter().rev().find(|it| matches!(it.what, What::Doubted { .. } | What::Sure));
+        last.and_then(|it| match it.what {
+            What::Doubted { from, to, said_at, next } => Some((from, to, said_at, next)),
             _ => None,
         })
+    }
+
+    /// Until when people want quiet, and from when on silence is judged again.
+    fn snoozed(&self) -> Option<(Timestamp, Timestamp)> {
+        let last = self.past.iter().rev().find_map(|it| if let What::Snoozed(snooze) = it.what { Some(snooze) } else { None });
+        last.flatten()
+    }
+
+    fn doubtful_at(&self) -> Option<Timestamp> {
+        let known = self.policy().heartbeat.is_none() || self.is_paused();
+        let (_, _, said_at, _) = self.doubt()?;
+        let open = !known && !matches!(self.verdict(), Verdict::Down | Verdict::Unknown);
+        open.then(|| self.snoozed().map_or(said_at, |(_, judged_from)| said_at.max(judged_from)))
     }
 
     /// When the next ping is expected, by the stopwatch; cron goes by the wall.
     fn expected(&self, schedule: &Schedule, leap_ms: i64) -> Option<Timestamp> {
-        let finished = self.finished()?.1.shifted(leap_ms);
+        let finished = self.finished()?.shifted(leap_ms);
         let next = schedule.after(finished);
-        let moment = if let Schedule::Cron(_) = schedule {
+        let moment = if schedule.is_by_the_wall() {
             let following = schedule.after(next);
             let tenth = following.since(next) / 10;
             // A ping up to a minute, or a tenth of the way, before its moment is the ping of that moment.
@@ -326,22 +412,22 @@ impl Reference {
     }
 
     fn deadline(&self, leap_ms: i64) -> Option<(Timestamp, Reason)> {
-        let Expectation { schedule, grace, max_run } = self.policy().heartbeat.as_ref()?;
+        let Expectation { schedule, grace, max_run, .. } = self.policy().heartbeat.as_ref()?;
         if self.is_paused() || self.verdict() == Verdict::Down {
             return None;
         }
         let longest = max_run.unwrap_or(*grace);
         let started = self.started();
-        let from = self.finished().map_or(0, |(index, _)| index);
+        let from = self.finishes().next_back().map_or(0, |(index, ..)| index);
         let excuses = self.past[from..]
             .iter()
             .filter_map(|it| if let What::Excused { until } = it.what { Some(until) } else { None });
-        let excused = excuses.max();
+        let excused = excuses.chain(self.snoozed().map(|(_, judged_from)| judged_from)).max();
         let written = |moment: Timestamp| {
             let wall = moment.shifted(leap_ms).to_string();
             format!("{} {} UTC", &wall[..10], &wall[11..19])
         };
-        let silent = self.expected(schedule, leap_ms).zip(self.finished()).map(|(expected, (_, finished))| {
+        let silent = self.expected(schedule, leap_ms).zip(self.finished()).map(|(expected, finished)| {
             let moment = expected + *grace + if started.is_some() { longest } else { Duration::ZERO };
             let words = match excused {
                 Some(excused) if excused > moment => format!("No ping since {}", written(finished)),
@@ -470,6 +556,16 @@ impl Turn<'_> {
             && moment <= self.boot
         {
             self.go_down(moment, reason);
+        } else if let Some(moment) = self.past.doubtful_at()
+            && moment <= self.boot
+            && let Some((from, to, _, _)) = self.past.doubt()
+        {
+            let written = |moment: Timestamp| {
+                let wall = moment.shifted(self.leap_ms).to_string();
+                format!("{} {} UTC", &wall[..10], &wall[11..19])
+            };
+            let words = format!("May have called while we were not listening: {} to {}", written(from), written(to));
+            self.go(Verdict::Unknown, moment, Reason::new("deaf", words), None);
         }
         if self.past.reminder_due().is_some_and(|due| due <= self.boot) {
             let (opened, incident) = self.past.incident().map(|(index, it)| (index, it.clone())).expect("down");
@@ -482,41 +578,102 @@ impl Turn<'_> {
         }
     }
 
-    fn pinged(&mut self, at: Timestamp, signal: &Signal) {
-        self.note(What::Pinged { at, signal: signal.clone() });
+    fn pinged(&mut self, at: Timestamp, signal: &Signal, run: Option<RunId>) {
+        let began = self.past.running(self.past.past.len()).into_iter().find(|(_, id)| *id == run).map(|(at, _)| at);
+        let expectation = self.past.policy().heartbeat.clone();
+        let shortest = expectation.as_ref().and_then(|it| it.min_run).unwrap_or_default();
+        let mut signal = signal.clone();
+        if signal == Signal::Success
+            && let Some(began) = began
+            && at.since(began) < shortest
+        {
+            let (took, shortest) = (watchbell_core::Span(at.since(began)), watchbell_core::Span(shortest));
+            let words = format!("Finished after {took}, sooner than {shortest}");
+            signal = Signal::Fail(Reason::new("too_quick", words));
+        }
+        self.note(What::Pinged { at, signal: signal.clone(), run });
         if self.past.is_paused() {
             return;
         }
         let verdict = self.past.verdict();
+        let is_quiet = self.past.snoozed().is_some_and(|(until, _)| until > self.boot);
         match signal {
             Signal::Success if verdict != Verdict::Up => self.go_up(at, Reason::new("pinged", "It called in")),
-            Signal::Fail(reason) if verdict != Verdict::Down => self.go_down(at, reason.clone()),
+            Signal::Fail(reason) if verdict != Verdict::Down && !is_quiet => {
+                self.note(What::Failed { at, reason });
+                // The failures since the last success, pause, new settings, end of an incident or doubt.
+                let cuts = |what: &What| match what {
+                    What::Pinged { signal: Signal::Success, .. } | What::Changed(_) | What::Paused => true,
+                    What::Moved(moved) => moved.old == Verdict::Down || moved.new != Verdict::Up,
+                    _ => false,
+                };
+                let from = self.past.after_last(cuts);
+                let mut run: Vec<(Timestamp, Reason)> = Vec::new();
+                for it in &self.past.past[from..] {
+                    if let What::Failed { at, reason } = &it.what
+                        && run.last().is_none_or(|(last, _)| at > last)
+                    {
+                        run.push((*at, reason.clone()));
+                    }
+                }
+                let needed = expectation.map_or(1, |it| it.failure_threshold) as usize;
+                if run.len() >= needed
+                    && let (Some((since, _)), Some((_, reason))) = (run.first(), run.last())
+                {
+                    self.go_down(*since, reason.clone());
+                }
+            }
             _ => {}
         }
     }
 
     fn returned(&mut self, away_since: Timestamp) {
-        let Some(Expectation { schedule, grace, .. }) = self.past.policy().heartbeat.clone() else { return };
+        let Some(expectation) = self.past.policy().heartbeat.clone() else { return };
         let Some((moment, _)) = self.past.deadline(self.leap_ms) else { return };
+        let (schedule, grace) = (&expectation.schedule, expectation.grace);
+        let again = self.boot + grace.min(schedule.period(self.now));
+        let mut doubt = self.past.doubt();
+        let is_open = self.past.doubtful_at().is_some_and(|at| at >= away_since);
+        if let Some((from, to, said_at, next)) = doubt.filter(|_| is_open) {
+            let said_at = said_at.max(again);
+            self.note(What::Doubted { from, to, said_at, next });
+            doubt = Some((from, to, said_at, next));
+        }
         // From when on a call could have been in vain: a run may end at any time, a ping comes at its moment.
-        let awaited = self
-            .past
-            .started()
-            .or_else(|| self.past.expected(&schedule, self.leap_ms).map(|expected| expected - Duration::from_secs(60)));
-        if away_since <= moment && awaited.is_some_and(|awaited| awaited <= self.boot) {
-            let until = self.boot + grace.min(schedule.period(self.now));
-            self.note(What::Excused { until });
+        let due = doubt.map(|(.., next)| next).or_else(|| self.past.expected(schedule, self.leap_ms));
+        let awaited = self.past.started().or_else(|| due.map(|due| due - Duration::from_secs(60)));
+        if away_since > moment || awaited.is_none_or(|awaited| awaited > self.boot) {
+            return;
+        }
+        if expectation.strict {
+            self.note(What::Excused { until: again });
+            return;
+        }
+        let after = due.map_or(self.boot, |due| due.max(self.boot));
+        let next = schedule.after(after.shifted(self.leap_ms)).shifted(-self.leap_ms);
+        let run = if self.past.started().is_some() { expectation.longest_run() } else { Duration::ZERO };
+        self.note(What::Excused { until: next + grace + run });
+        self.note(What::Doubted { from: away_since, to: self.boot, said_at: moment.max(again), next });
+    }
+
+    fn snoozed(&mut self, until: Timestamp) {
+        let Some(Expectation { schedule, grace, .. }) = self.past.policy().heartbeat.clone() else { return };
+        let was_quiet = self.past.snoozed().is_some();
+        if until > self.boot {
+            let judged_from = (schedule.after(until.shifted(self.leap_ms)) + grace).shifted(-self.leap_ms);
+            self.note(What::Snoozed(Some((until, judged_from))));
+        } else {
+            self.note(What::Snoozed(None));
+            if was_quiet {
+                self.excuse_until_next();
+            }
         }
     }
 
     fn clock_moved(&mut self, by_ms: i64) {
         let waiting = self.past.deadline(self.leap_ms - by_ms);
-        let Some(Expectation { schedule: schedule @ Schedule::Cron(_), grace, .. }) =
-            self.past.policy().heartbeat.clone()
-        else {
-            return;
-        };
-        let Some((waiting, _)) = waiting else { return };
+        let Some(Expectation { schedule, grace, .. }) = self.past.policy().heartbeat.clone() else { return };
+        let Some((waiting, _)) = waiting.filter(|_| schedule.is_by_the_wall()) else { return };
         let next = (schedule.after(self.now - grace) + grace).shifted(-self.leap_ms);
         let until = if self.past.started().is_some() { waiting } else { waiting.max(next) };
         self.note(What::Excused { until });
@@ -525,9 +682,11 @@ impl Turn<'_> {
     fn excuse_until_next(&mut self) {
         let heard =
             self.past.past.iter().any(|it| matches!(&it.what, What::Pinged { signal, .. } if *signal != Signal::Log));
+        let heard = heard || self.past.past.iter().any(|it| matches!(it.what, What::Snoozed(_)));
         if let (true, Some(Expectation { schedule, grace, .. })) = (heard, self.past.policy().heartbeat.clone()) {
             let until = (schedule.after(self.now) + grace).shifted(-self.leap_ms);
             self.note(What::Excused { until });
+            self.note(What::Sure);
         }
     }
 

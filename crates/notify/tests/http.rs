@@ -131,7 +131,7 @@ async fn a_server_that_says_nothing_useful_is_tried_again() {
         let (after, why) = later(answered(reply).await);
         assert!(why.contains(words), "{why}");
         assert_eq!(after, None);
-        assert!(watch.elapsed() < crate::PATIENCE + Duration::from_millis(250), "{why} took {:?}", watch.elapsed());
+        assert!(watch.elapsed() < crate::PATIENCE + Duration::from_secs(3), "{why} took {:?}", watch.elapsed());
     }
 }
 
@@ -147,7 +147,7 @@ async fn a_body_that_never_ends_does_not_undo_its_status() {
         let accepted = answered(reply).await.unwrap();
         assert_eq!(accepted.status, Some(200));
         assert!(accepted.answer.chars().count() <= 300);
-        assert!(watch.elapsed() < crate::PATIENCE + Duration::from_millis(250), "{:?}", watch.elapsed());
+        assert!(watch.elapsed() < crate::PATIENCE + Duration::from_secs(3), "{:?}", watch.elapsed());
     }
 }
 

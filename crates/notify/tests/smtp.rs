@@ -91,7 +91,8 @@ async fn a_server_that_hangs_breaks_off_or_talks_nonsense_is_left_in_time() {
             let watch = Stopwatch::start();
             let outcome = send(mailer, login).await.0;
             assert!(matches!(outcome, Err(Refusal::Later { .. })), "{script}: {outcome:?}");
-            assert!(watch.elapsed() < crate::PATIENCE + Duration::from_secs(1), "{script} took {:?}", watch.elapsed());
+            // Thirty of them share two cores with the rest of the suite; what hangs would hang for ever.
+            assert!(watch.elapsed() < crate::PATIENCE + Duration::from_secs(10), "{script} took {:?}", watch.elapsed());
         })
     });
     for done in tries.collect::<Vec<_>>() {

@@ -67,15 +67,24 @@ pub(crate) struct Problems(RwLock<Vec<(Source, Problem)>>);
 pub(crate) enum Source {
     /// The configuration file.
     File,
-    /// Monitors and channels kept in the store that no longer make sense.
+    /// What the file names and the console has, too.
     Stored,
-    /// A part of ourselves.
-    Running,
+    /// Monitors and channels kept in the store that cannot be read.
+    Unreadable,
+    /// The store itself.
+    Store,
+    /// Heartbeats that may have called while we were deaf.
+    Deaf,
 }
 
 impl Problems {
     pub(crate) fn all(&self) -> Vec<Problem> {
         self.0.read().iter().map(|(_, problem)| problem.clone()).collect()
+    }
+
+    /// Forgets what `source` said about something that is well again.
+    pub(crate) fn forget(&self, source: Source, about: &Slug) {
+        self.0.write().retain(|(from, problem)| *from != source || problem.about.as_ref() != Some(about));
     }
 
     /// Replaces everything that `source` said before; what it says again keeps its `since`.

@@ -2,7 +2,7 @@
 //!
 //! Only the engine writes it, after a commit; readers take cheap clones and are never ahead of the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -165,9 +165,64 @@ pub(crate) enum News {
 /// The view itself.
 pub(crate) struct Live {
     monitors: RwLock<BTreeMap<Slug, Watched>>,
+    /// Locked only while `monitors` is.
+    addresses: RwLock<Addresses>,
     channels: RwLock<BTreeMap<Slug, ChannelView>>,
+    /// Channels that are there but whose settings cannot be read.
+    unreadable_channels: RwLock<BTreeSet<Slug>>,
     revision: AtomicU64,
     news: broadcast::Sender<News>,
+}
+
+/// Where heartbeats are called, so that none is looked for among all.
+#[derive(Default)]
+struct Addresses {
+    by_id: HashMap<uuid::Uuid, Slug>,
+    /// By digest: how long looking takes says nothing of the token.
+    by_token: HashMap<[u8; 32], Slug>,
+    by_key: HashMap<String, Slug>,
+}
+
+impl Addresses {
+    fn add(&mut self, fixed: &Fixed) {
+        let Some(beat) = &fixed.spec.heartbeat else { return };
+        if let Some(id) = beat.ping_id {
+            self.by_id.insert(id, fixed.slug.clone());
+        }
+        if let Some(token) = &beat.push_token {
+            self.by_token.insert(digest(token.expose()), fixed.slug.clone());
+            self.by_key.insert(endpoint_key(fixed), fixed.slug.clone());
+        }
+    }
+
+    /// Another may have taken an address in the meantime; it keeps it.
+    fn remove(&mut self, fixed: &Fixed) {
+        let Some(beat) = &fixed.spec.heartbeat else { return };
+        if let Some(id) = beat.ping_id {
+            forget(&mut self.by_id, &id, &fixed.slug);
+        }
+        if let Some(token) = &beat.push_token {
+            forget(&mut self.by_token, &digest(token.expose()), &fixed.slug);
+            forget(&mut self.by_key, &endpoint_key(fixed), &fixed.slug);
+        }
+    }
+}
+
+fn forget<K: std::hash::Hash + Eq>(addresses: &mut HashMap<K, Slug>, key: &K, slug: &Slug) {
+    if addresses.get(key) == Some(slug) {
+        addresses.remove(key);
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(token).into()
+}
+
+/// As Gatus makes it: `<group>_<name>` in lower case, with `-` for what would not stand well in an address.
+fn endpoint_key(fixed: &Fixed) -> String {
+    let plain = |text: &str| text.trim().to_lowercase().replace(['/', '_', '.', ',', '#', '+', '&', ' '], "-");
+    format!("{}_{}", plain(fixed.spec.group.as_deref().unwrap_or_default()), plain(fixed.title()))
 }
 
 /// So many pieces of news may wait for a slow reader; then it starts afresh from a whole page.
@@ -177,7 +232,9 @@ impl Live {
     pub(crate) fn new() -> Self {
         Self {
             monitors: RwLock::default(),
+            addresses: RwLock::default(),
             channels: RwLock::default(),
+            unreadable_channels: RwLock::default(),
             revision: AtomicU64::new(1),
             news: broadcast::channel(NEWS_WAITING).0,
         }
@@ -205,6 +262,11 @@ impl Live {
         self.revision.load(Ordering::Acquire)
     }
 
+    /// Whether news is worth gathering.
+    pub(crate) fn is_listened_to(&self) -> bool {
+        self.news.receiver_count() > 0
+    }
+
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<News> {
         self.news.subscribe()
     }
@@ -214,8 +276,16 @@ impl Live {
         let mut monitors = self.monitors.write();
         for watched in changed {
             match monitors.get_mut(&watched.fixed.slug) {
-                Some(known) => *known = watched,
+                Some(known) => {
+                    if !Arc::ptr_eq(&known.fixed, &watched.fixed) {
+                        let mut addresses = self.addresses.write();
+                        addresses.remove(&known.fixed);
+                        addresses.add(&watched.fixed);
+                    }
+                    *known = watched;
+                }
                 None => {
+                    self.addresses.write().add(&watched.fixed);
                     monitors.insert(watched.fixed.slug.clone(), watched);
                 }
             }
@@ -223,14 +293,49 @@ impl Live {
     }
 
     pub(crate) fn remove(&self, slug: &Slug) {
-        self.monitors.write().remove(slug);
+        let mut monitors = self.monitors.write();
+        if let Some(gone) = monitors.remove(slug) {
+            self.addresses.write().remove(&gone.fixed);
+        }
+    }
+
+    /// The heartbeat that is called at `/ping/<ping_id>`.
+    pub(crate) fn by_ping_id(&self, id: uuid::Uuid) -> Option<Watched> {
+        let monitors = self.monitors.read();
+        let slug = self.addresses.read().by_id.get(&id).cloned()?;
+        monitors.get(&slug).cloned()
+    }
+
+    /// The heartbeat that is called at `/api/push/<push_token>`.
+    pub(crate) fn by_push_token(&self, token: &str) -> Option<Watched> {
+        let monitors = self.monitors.read();
+        let slug = self.addresses.read().by_token.get(&digest(token)).cloned()?;
+        monitors.get(&slug).cloned()
+    }
+
+    /// The heartbeat that Gatus calls `<group>_<name>`, or that has this slug.
+    pub(crate) fn by_endpoint_key(&self, key: &str) -> Option<Watched> {
+        let monitors = self.monitors.read();
+        let slug = self.addresses.read().by_key.get(key).cloned();
+        let found = slug.as_ref().and_then(|slug| monitors.get(slug)).or_else(|| monitors.get(key));
+        found.filter(|it| it.fixed.spec.heartbeat.is_some()).cloned()
+    }
+
+    pub(crate) fn is_unreadable_channel(&self, slug: &str) -> bool {
+        self.unreadable_channels.read().contains(slug)
+    }
+
+    pub(crate) fn put_unreadable_channel(&self, slug: Slug) {
+        self.unreadable_channels.write().insert(slug);
     }
 
     pub(crate) fn put_channel(&self, channel: ChannelView) {
+        self.unreadable_channels.write().remove(&channel.slug);
         self.channels.write().insert(channel.slug.clone(), channel);
     }
 
     pub(crate) fn remove_channel(&self, slug: &str) {
+        self.unreadable_channels.write().remove(slug);
         self.channels.write().remove(slug);
     }
 
@@ -246,5 +351,41 @@ impl Live {
         self.revision.fetch_add(1, Ordering::AcqRel);
         // Nobody listening is no error.
         let _ = self.news.send(news);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::spec::HeartbeatSpec;
+    use crate::web::testing::sample::Sample;
+
+    #[test]
+    fn an_address_leads_to_its_heartbeat_until_it_is_changed() {
+        let live = Live::new();
+        let id = uuid::Uuid::from_u128(7);
+        let with = |ping_id: Option<uuid::Uuid>| {
+            let sample = Sample::up("Nightly Back_up").group("Core.Jobs").changed(|spec| {
+                spec.probe = None;
+                let push_token = Some(watchbell_core::Secret::new("a-token-of-some-length"));
+                spec.heartbeat = Some(HeartbeatSpec { ping_id, push_token, ..HeartbeatSpec::default() });
+            });
+            sample.build()
+        };
+        let slug = |found: Option<Watched>| found.map(|it| it.fixed.slug.to_string());
+        let known = with(Some(id));
+        let name = Some(known.fixed.slug.to_string());
+        live.put([known.clone()]);
+        assert_eq!(slug(live.by_ping_id(id)), name);
+        assert_eq!(slug(live.by_push_token("a-token-of-some-length")), name);
+        assert_eq!(slug(live.by_endpoint_key("core-jobs_nightly-back-up")), name);
+        assert_eq!(slug(live.by_endpoint_key(known.fixed.slug.as_str())), name);
+        assert_eq!(slug(live.by_push_token("another")), None);
+
+        live.put([with(None)]);
+        assert_eq!(slug(live.by_ping_id(id)), None);
+        live.remove(&known.fixed.slug);
+        assert_eq!(slug(live.by_push_token("a-token-of-some-length")), None);
+        assert_eq!(slug(live.by_endpoint_key("core-jobs_nightly-back-up")), None);
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Own {
     lateness: [AtomicU64; LATENESS_BOUNDS_MS.len() + 1],
     lateness_sum_ms: AtomicU64,
     pub checks: AtomicU64,
+    /// Pings that were committed.
+    pub pings: AtomicU64,
     /// Slots that passed without a look.
     pub missed: AtomicU64,
     pub incidents: AtomicU64,
@@ -57,6 +59,8 @@ pub(crate) struct Own {
     pub deliveries_dead: AtomicU64,
     pub deliveries_waiting: AtomicI64,
     oldest_waiting_since_ms: AtomicI64,
+    /// When the engine's loop last went round.
+    turned_at_ms: AtomicI64,
 }
 
 impl Own {
@@ -77,6 +81,16 @@ impl Own {
         });
         let cumulative: Vec<u64> = cumulative.collect();
         (cumulative, total, self.lateness_sum_ms.load(Ordering::Relaxed) as f64 / 1000.0)
+    }
+
+    /// The engine's loop went round.
+    pub(crate) fn turned(&self, now: Timestamp) {
+        self.turned_at_ms.store(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// When the engine's loop last went round.
+    pub(crate) fn turned_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.turned_at_ms.load(Ordering::Relaxed))
     }
 
     pub(crate) fn set_oldest_waiting(&self, since: Option<Timestamp>) {

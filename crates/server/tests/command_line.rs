@@ -2,10 +2,16 @@
 
 use std::net::TcpListener;
 use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use crate::support::clock::until;
 use crate::support::database::Database;
 use crate::support::http::{Manner, Server};
-use crate::support::watchbell::Home;
+use crate::support::watchbell::{Home, Watchbell};
+
+const SOON: Duration = Duration::from_secs(10);
 
 /// It could not be done, or what was looked at is down.
 const FAILED: i32 = 1;
@@ -124,6 +130,55 @@ fn checking_a_url_once_prints_where_the_time_went() {
     let said = String::from_utf8_lossy(&ill.stdout);
     assert_eq!(ill.status.code(), Some(FAILED), "{said}");
     assert!(said.contains("503"), "{said}");
+}
+
+#[test]
+fn a_backup_made_while_it_runs_starts_as_another_installation() {
+    let server = Server::start(|_| Manner::status(200));
+    let configuration =
+        format!("monitors:\n  one: {{ probe: {{ http: {{ url: \"{}\" }} }}, interval: 250ms }}\n", server.url("/"));
+    let home = home(&configuration);
+    let watchbell = home.start();
+    let up = |watchbell: &Watchbell<'_>| watchbell.metric("watchbell_monitor_up");
+    until("the monitor to be up", SOON, || (up(&watchbell)? == 1.0).then_some(()));
+    let since = watchbell.metric("watchbell_monitor_state_since_seconds");
+    let copy = home.configuration().with_file_name("copy.db");
+    let data = home.data().display().to_string();
+    let output = home.run(&["backup", "--data", &data, &copy.display().to_string()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let again = home.run(&["backup", "--data", &data, &copy.display().to_string()]);
+    expect(&again, FAILED, &["copy.db"]);
+
+    let other = self::home(&configuration);
+    std::fs::create_dir(other.data()).expect("a folder in a folder of ours");
+    std::fs::copy(&copy, other.data().join("watchbell.db")).expect("a file in a folder of ours");
+    std::fs::copy(home.data().join("secret.key"), other.data().join("secret.key")).expect("the key beside it");
+    let restored = other.start();
+    assert_eq!(restored.metric("watchbell_monitor_state_since_seconds"), since, "the copy knows less");
+}
+
+#[test]
+fn the_status_of_a_running_server_is_told_by_words_and_exit_code() {
+    let up = Arc::new(AtomicBool::new(true));
+    let server = Server::start({
+        let up = Arc::clone(&up);
+        move |_| Manner::status(if up.load(Ordering::Relaxed) { 200 } else { 503 })
+    });
+    let home = home(&format!(
+        "monitors:\n  shop: {{ name: Shop front, probe: {{ http: {{ url: \"{}\" }} }}, interval: 250ms, failure_threshold: 1 }}\n",
+        server.url("/")
+    ));
+    let watchbell = home.start();
+    until("the monitor to be up", SOON, || (watchbell.metric("watchbell_monitor_up")? == 1.0).then_some(()));
+    assert_eq!(home.run(&["status", "--url", &home.url("/")]).status.code(), Some(0));
+    up.store(false, Ordering::Relaxed);
+    until("the monitor to be down", SOON, || (watchbell.metric("watchbell_monitor_up")? == 0.0).then_some(()));
+    let status = home.run(&["status", "--url", &home.url("/")]);
+    assert_eq!(status.status.code(), Some(FAILED));
+    let said = String::from_utf8_lossy(&status.stdout);
+    assert!(said.contains("shop") && said.contains("down"), "{said}");
+    drop(watchbell);
+    expect(&home.run(&["status", "--url", &home.url("/")]), FAILED, &[&home.address().to_string()]);
 }
 
 #[test]

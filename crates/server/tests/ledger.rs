@@ -25,12 +25,14 @@ const FLAPPING: usize = 20;
 /// Monitors whose targets are always well: a kill of ours must never look like an outage of theirs.
 const STEADY: usize = 6;
 const CHANNELS: [&str; 3] = ["red", "green", "blue"];
-const HEARTBEATS: usize = 3;
+const HEARTBEATS: usize = 6;
 /// Kills in the ordinary test run, within [`SHORT`]; `WATCHBELL_LEDGER_KILLS` asks for more and takes as long as they do.
 const KILLS: u32 = 8;
 const SHORT: Duration = Duration::from_secs(40);
-/// The product's clock goes on steadily from a rounded beginning. Far less than lies between two heartbeats of a caller.
-const ROUNDING_MS: i64 = 5;
+/// The product's clock counts on from a rounded beginning.
+const ROUNDING_MS: i64 = 2;
+/// Between two heartbeats of a caller: longer than the rounding, so that one is not taken for the next.
+const PAUSE: Duration = Duration::from_millis(4);
 /// A channel that failed twice is tried again after 10 seconds, more for each failure of the line before it.
 const DRAIN: Duration = Duration::from_secs(180);
 
@@ -99,7 +101,7 @@ fn run(name: &str, database: Database) {
                         let mut acknowledged = caller.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
                         *acknowledged = Acknowledged { count: acknowledged.count + 1, sent_ms };
                     }
-                    sleep(Duration::from_millis(15));
+                    sleep(PAUSE);
                 }
             });
         }

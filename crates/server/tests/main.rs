@@ -3,6 +3,8 @@
 mod api;
 mod command_line;
 mod configuration;
+mod documents;
+mod heartbeats;
 mod ledger;
 mod promises;
 mod support;

@@ -13,6 +13,7 @@ use crate::journal::{self, NewAudit};
 use crate::lease::{self, Lease};
 use crate::monitors::{self, ChannelRow, MonitorRow};
 use crate::outbox;
+use crate::pings::{self, NewPing};
 use crate::results::{self, StoredResult};
 use crate::statement::{Step, statements};
 use crate::value::{json, values};
@@ -45,11 +46,17 @@ pub struct Commit {
     /// About no monitor: that we were blind, for example.
     pub deliveries: Vec<NewDelivery>,
     pub results: Vec<StoredResult>,
+    pub pings: Vec<NewPing>,
+    /// So many of the last pings of each monitor are kept; somewhat older ones may be left for a while.
+    pub keep_pings: u64,
     pub gaps: Vec<Gap>,
     pub audit: Vec<NewAudit>,
 }
 
 impl Commit {
+    /// Where nothing else is said.
+    pub const KEEP_PINGS: u64 = 1000;
+
     /// Of nothing yet.
     pub const fn new(at: Timestamp, lease: Lease) -> Self {
         Self {
@@ -60,6 +67,8 @@ impl Commit {
             changes: Vec::new(),
             deliveries: Vec::new(),
             results: Vec::new(),
+            pings: Vec::new(),
+            keep_pings: Self::KEEP_PINGS,
             gaps: Vec::new(),
             audit: Vec::new(),
         }
@@ -71,6 +80,7 @@ impl Commit {
             && self.changes.is_empty()
             && self.deliveries.is_empty()
             && self.results.is_empty()
+            && self.pings.is_empty()
             && self.gaps.is_empty()
             && self.audit.is_empty()
     }
@@ -286,6 +296,9 @@ fn plan(commit: &Commit) -> Plan {
     }
     if !commit.results.is_empty() {
         plan.push(results::append(&commit.results));
+    }
+    for step in pings::append(&commit.pings, commit.keep_pings) {
+        plan.push(step);
     }
     plan
 }

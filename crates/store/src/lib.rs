@@ -16,6 +16,7 @@ mod lease;
 mod migrations;
 mod monitors;
 mod outbox;
+mod pings;
 mod postgres;
 mod postgres_tls;
 mod results;
@@ -39,6 +40,7 @@ pub use crate::journal::{AuditEntry, NewAudit};
 pub use crate::lease::{Holder, LEASE_FOR, Lease};
 pub use crate::monitors::{ChannelRow, Loaded, MonitorRow, Origin};
 pub use crate::outbox::{Attempt, Delivery, DeliveryCounts, DeliveryFilter, DeliveryState, Finished};
+pub use crate::pings::{NewPing, PingBody, PingKind, StoredPing};
 pub use crate::results::{Bucket, Compacted, StoredResult};
 pub use crate::upkeep::{Keep, Stats};
 

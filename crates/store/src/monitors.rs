@@ -5,7 +5,7 @@ use watchbell_core::{Slug, State, Timestamp};
 use crate::history::{self, Incident, StoredTransition};
 use crate::statement::{Query, statements};
 use crate::value::{Row, values};
-use crate::{Store, StoreError, journal, upkeep};
+use crate::{Store, StoreError, journal, pings, upkeep};
 
 statements! {
     MONITORS = "SELECT id, slug, origin, spec, rev, paused, created_at, updated_at FROM monitor
@@ -90,6 +90,8 @@ pub struct Loaded {
     pub alive_at: Option<Timestamp>,
     /// The number of the next new monitor.
     pub next_monitor: i64,
+    /// The number of the last ping, by monitor, of those that have any.
+    pub last_pings: Vec<(i64, u64)>,
     /// Sentences about rows that could not be read. Everything else is there.
     pub unreadable: Vec<String>,
 }
@@ -109,6 +111,7 @@ impl Store {
                 history::open_incidents(),
                 upkeep::alive_at(),
                 ask(&NEXT_MONITOR),
+                pings::last_numbers(),
             ])
             .await?;
         let mut answers = answers.into_iter();
@@ -123,6 +126,10 @@ impl Store {
             open_incidents: readable(next(), history::read_incident, &mut unreadable),
             alive_at: next().into_iter().next().map(upkeep::read_alive_at).transpose()?,
             next_monitor: next().into_iter().next().map_or(Ok(1), |row| row.columns().int())?,
+            last_pings: readable(next(), pings::read_last, &mut unreadable)
+                .into_iter()
+                .filter_map(|(monitor, last)| Some((monitor, last?)))
+                .collect(),
             unreadable,
         })
     }

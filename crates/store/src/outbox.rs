@@ -55,6 +55,16 @@ statements! {
     /// For a delivery that nobody can send: those behind it must not wait for it.
     GIVE_UP = "UPDATE delivery SET state = 'dead', done_at = $2, last_error = $3, claim_by = NULL, claim_until = NULL
                WHERE id = $1 AND state = 'claimed'";
+    /// Tries that were never made do not make a message young.
+    EXPIRE = "UPDATE delivery SET state = 'dead', done_at = $2, last_error = $3
+              WHERE done_at IS NULL AND state = 'pending' AND created_at <= $1";
+    OVERDUE = "SELECT {delivery} FROM delivery d
+               WHERE d.done_at IS NULL AND d.created_at <= $1 AND d.fallback_of IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM delivery f WHERE f.fallback_of = d.id)
+               ORDER BY d.id LIMIT $2";
+    HAS_KEY = "SELECT id FROM delivery WHERE key = $1";
+    SHIFT = "UPDATE delivery SET due = due + $1, claim_until = claim_until + $1, created_at = created_at + $1
+             WHERE done_at IS NULL";
     END_ATTEMPT = "UPDATE attempt SET ended_at = $3, outcome = $4, answer = $5 WHERE delivery_id = $1 AND n = $2";
     RELEASE = "UPDATE delivery SET state = 'pending', claim_by = NULL, claim_until = NULL WHERE claim_by = $1 AND state = 'claimed'";
     RELEASE_ALL = "UPDATE delivery SET state = 'pending', claim_by = NULL, claim_until = NULL WHERE state = 'claimed'";
@@ -300,6 +310,28 @@ impl Store {
     pub async fn next_due(&self, busy_channels: &[Slug]) -> Result<Option<Timestamp>, StoreError> {
         let row = self.db.read_one(&NEXT_DUE, values![listed(busy_channels)]).await?;
         row.map_or(Ok(None), |row| row.columns().maybe_moment())
+    }
+
+    /// Open deliveries made before `created_before` that have no fallback yet, oldest first.
+    pub async fn overdue_deliveries(&self, created_before: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        let rows = self.db.read(&OVERDUE, values![created_before, limit]).await?;
+        Ok(readable(rows, read_delivery))
+    }
+
+    /// Gives up what was made before `created_before` and is not being sent just now. Says how many.
+    pub async fn expire_deliveries(&self, created_before: Timestamp, now: Timestamp, error: &str) -> Result<u64, StoreError> {
+        let done = self.db.write(vec![Step::any(&EXPIRE, values![created_before, now, error])]).await?;
+        Ok(done.into_iter().map(|done| done.count).sum())
+    }
+
+    /// Whether a delivery with this key was ever made.
+    pub async fn has_delivery(&self, key: &str) -> Result<bool, StoreError> {
+        Ok(self.db.read_one(&HAS_KEY, values![key]).await?.is_some())
+    }
+
+    /// The wall clock leapt: everything that waits goes on waiting as long as it would have.
+    pub async fn shift_deliveries(&self, by_ms: i64) -> Result<(), StoreError> {
+        self.db.write_one(&SHIFT, values![by_ms]).await.map(drop)
     }
 
     pub async fn delivery_counts(&self) -> Result<DeliveryCounts, StoreError> {

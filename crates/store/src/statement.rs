@@ -59,6 +59,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Statement> {
         crate::lease::STATEMENTS,
         crate::monitors::STATEMENTS,
         crate::outbox::STATEMENTS,
+        crate::pings::STATEMENTS,
         crate::results::STATEMENTS,
         crate::upkeep::STATEMENTS,
     ]

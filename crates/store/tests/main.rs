@@ -10,5 +10,6 @@ mod leases;
 mod measures;
 mod opening;
 mod outbox;
+mod pings;
 mod results;
 mod statements;

@@ -7,4 +7,5 @@ heartbeat = every 60s, grace = 60s
 03:00 ping
 04:50 returned 30s
 05:20 .
-05:50 .    -> opened: No ping since 2026-03-01 00:03:00 UTC
+05:50 .    -> unknown: May have called while we were not listening: 2026-03-01 00:04:20 UTC to 2026-03-01 00:04:50 UTC
+06:50 .    -> opened: No ping since 2026-03-01 00:03:00 UTC

@@ -44,7 +44,8 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
 
     let store = Store::open(args.store.settings()).await?;
     let seal = Arc::new(Seal::open(&args.store.data)?);
-    let node = format!("{}-{}", std::process::id(), random::letters(8));
+    let node = process::node_name(&args.store.data)?;
+    process::survive_hangup();
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(process::stop_on_signal(stop.clone()));
     let Some(lease) = stand_by(&store, &node, &listener, stopped.clone()).await? else {
@@ -54,9 +55,14 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
 
     let served = serve(&args, loaded, &listener, address, &store, seal, node, lease.clone(), stop, stopped).await;
     // Whoever waits for the lease need not wait for it to run out.
-    let _ = store.release_lease(&lease).await;
-    store.close().await?;
-    served
+    let leaving = async {
+        let _ = store.release_lease(&lease).await;
+        store.close().await
+    };
+    match tokio::time::timeout(FAREWELL, leaving).await {
+        Ok(closed) => served.and(closed.map_err(Into::into)),
+        Err(_) => served.and(Err(anyhow::anyhow!("the database did not answer when it was to be closed"))),
+    }
 }
 
 /// Waits until the monitors are ours to watch. `None`: we were told to stop first.
@@ -110,7 +116,10 @@ async fn serve(
     let net = Net::new(NetSettings { egress: loaded.file.egress.clone(), nameservers: Vec::new() })?;
     let sender = Arc::new(Sender::new(net.clone(), args.telegram_api.clone()));
     let settings = Arc::new(ArcSwap::from_pointee(settings(&loaded, args.base_url.clone(), address, store).await?));
-    let running = engine::start(
+    // The engine goes on until requests under way have had their answers.
+    let (stop_engine, engine_stopped) = watch::channel(false);
+    let mut giving_up = stopped.clone();
+    let starting = engine::start(
         Parts {
             store: store.clone(),
             lease: lease.clone(),
@@ -124,9 +133,13 @@ async fn serve(
             concurrency: process::concurrency(),
             file: from_file(&loaded),
         },
-        stopped.clone(),
-    )
-    .await?;
+        engine_stopped,
+    );
+    // A store that is away must not keep us from being stopped.
+    let running = tokio::select! {
+        started = starting => started?,
+        _ = giving_up.changed() => return Ok(()),
+    };
     store.release_claims(&node).await?;
     let deliverer = Deliverer {
         store: store.clone(),
@@ -138,7 +151,7 @@ async fn serve(
         ring: Arc::clone(&running.deliver),
         node,
     };
-    let delivering = tokio::spawn(deliverer.run(stopped.clone()));
+    let mut delivering = tokio::spawn(deliverer.run(stopped.clone()));
     let app = Arc::new(App {
         store: store.clone(),
         engine: running.handle.clone(),
@@ -152,7 +165,8 @@ async fn serve(
         own,
         deliver: running.deliver,
     });
-    let upkeep = tokio::spawn(upkeep(Arc::clone(&app), lease, stop.clone()));
+    let mut upkeep = tokio::spawn(upkeep(Arc::clone(&app), lease, stop.clone()));
+    let keeping = tokio::spawn(keep_house(Arc::clone(&app)));
     let reload = config::reload::start(args.config.clone(), Arc::clone(&app), address, args.base_url.clone());
 
     let setup = setup_link(&app).await?;
@@ -163,21 +177,41 @@ async fn serve(
 
     let mut engine_task = running.task;
     let mut engine_ended = None;
+    let mut lost = None;
     tokio::pin!(serving);
+    let mut is_serving = true;
+    // None of these ends by itself while all is well.
     tokio::select! {
-        served = &mut serving => served.context("the web server ended")?,
+        served = &mut serving => {
+            is_serving = false;
+            served.context("the web server ended")?;
+        }
         ended = &mut engine_task => engine_ended = Some(ended),
+        ended = &mut delivering => if !*stopped.borrow() { lost = Some(("delivering", ended)) },
+        ended = &mut upkeep => if !*stopped.borrow() { lost = Some(("upkeep", ended)) },
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let _ = stop.send(true);
+    // Whoever is still asking gets an answer, and what they asked for is decided before the engine stops.
+    if is_serving {
+        let _ = tokio::time::timeout(FAREWELL, &mut serving).await;
+    }
+    let _ = stop_engine.send(true);
     if engine_ended.is_none() {
         let finishing = tokio::time::timeout(FAREWELL, &mut engine_task).await;
         engine_ended = finishing.ok();
     }
-    let _ = tokio::time::timeout(FAREWELL, delivering).await;
+    if !delivering.is_finished() {
+        let _ = tokio::time::timeout(FAREWELL, delivering).await;
+    }
     drop(reload);
     upkeep.abort();
-    store.alive(clock.now()).await?;
+    keeping.abort();
+    let _ = tokio::time::timeout(FAREWELL, store.alive(clock.now())).await;
+    if let Some((what, ended)) = lost {
+        let why = ended.err().map(|why| why.to_string()).unwrap_or_default();
+        return Err(anyhow::anyhow!("{what} ended by itself: {why}"));
+    }
     match engine_ended {
         Some(Ok(Err(why))) => Err(why.into()),
         Some(Err(panicked)) => Err(anyhow::anyhow!("the engine failed: {panicked}")),
@@ -245,7 +279,6 @@ async fn setup_link(app: &App) -> anyhow::Result<Option<String>> {
 /// What is done every few seconds and minutes, whatever happens.
 async fn upkeep(app: Arc<App>, lease: Lease, stop: watch::Sender<bool>) {
     let mut beat = tokio::time::interval(BEAT);
-    let mut kept = Timestamp::EPOCH;
     loop {
         beat.tick().await;
         let now = app.clock.now();
@@ -262,26 +295,28 @@ async fn upkeep(app: Arc<App>, lease: Lease, stop: watch::Sender<bool>) {
             tracing::warn!(%why, "the sign of life could not be stored");
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
-        if now.since(kept) >= UPKEEP {
-            kept = now;
-            keep_house(&app, now).await;
-        }
     }
 }
 
-async fn keep_house(app: &App, now: Timestamp) {
+/// Moves old results into blocks and drops what is past its time. In a task of its own: the lease does not wait for it.
+async fn keep_house(app: Arc<App>) {
     const DAY: Duration = Duration::from_secs(86_400);
     const HOUR_MS: i64 = 3_600_000;
-    let this_hour = Timestamp::from_millis(now.as_millis() - now.as_millis().rem_euclid(HOUR_MS));
-    let retention = app.settings.load().retention.results.0;
     let keep = Keep { deliveries: 90 * DAY, audit: 400 * DAY, gaps: 400 * DAY };
-    let outcomes = [
-        app.store.compact(this_hour).await.map(drop),
-        app.store.drop_results(now - retention).await.map(drop),
-        app.store.tidy(now, &keep).await.map(drop),
-    ];
-    for why in outcomes.into_iter().filter_map(Result::err) {
-        tracing::warn!(%why, "upkeep of the database failed; it is tried again in a few minutes");
+    let mut due = tokio::time::interval(UPKEEP);
+    loop {
+        due.tick().await;
+        let now = app.clock.now();
+        let this_hour = Timestamp::from_millis(now.as_millis() - now.as_millis().rem_euclid(HOUR_MS));
+        let retention = app.settings.load().retention.results.0;
+        let outcomes = [
+            app.store.compact(this_hour).await.map(drop),
+            app.store.drop_results(now - retention).await.map(drop),
+            app.store.tidy(now, &keep).await.map(drop),
+        ];
+        for why in outcomes.into_iter().filter_map(Result::err) {
+            tracing::warn!(%why, "upkeep of the database failed; it is tried again in a few minutes");
+        }
     }
 }
 

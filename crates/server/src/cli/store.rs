@@ -20,10 +20,15 @@ pub(super) struct BackupArgs {
 pub(super) async fn backup(args: BackupArgs) -> anyhow::Result<Outcome> {
     let watch = Stopwatch::start();
     progress(&format!("Copying the database of {} …", args.store.place()));
-    let store = Store::open(args.store.settings()).await?;
-    let copied = store.backup_to(&args.file).await;
-    let closed = store.close().await;
-    copied.and(closed)?;
+    if args.store.database.is_some() {
+        let store = Store::open(args.store.settings()).await?;
+        let copied = store.backup_to(&args.file).await;
+        store.close().await?;
+        copied?;
+    } else {
+        // A server may be running on this folder; the copy is consistent all the same.
+        Store::backup_folder(&args.store.data, &args.file).await?;
+    }
     let bytes = std::fs::metadata(&args.file).context("the copy cannot be looked at")?.len();
     say(&format!(
         "{} holds a copy of everything ({} MiB, {:.1} s). Secrets in it are sealed: keep {} too, in another place.\n",

@@ -38,6 +38,14 @@ fn general(file: &ConfigFile, root: &Node, faults: &mut Vec<Fault>) {
     {
         faults.push(Fault::new(find(root, "fallback").at, no_channel(fallback, file)));
     }
+    for (field, value, least) in
+        [("pings", file.retention.pings, 1), ("ping_body", file.retention.ping_body, 0)]
+    {
+        if !(least..=100_000).contains(&value) {
+            let at = find(root, &format!("retention.{field}")).at;
+            faults.push(Fault::new(at, format!("`{field}` is a number from {least} to 100000, not {value}.")));
+        }
+    }
     // Defaults are judged as a monitor that says nothing itself.
     let plain = MonitorSpec { probe: Some(example()), ..MonitorSpec::default() };
     for complaint in plain.validate(&file.defaults, &|_| true) {

@@ -21,7 +21,7 @@ use super::complain::ConfigError;
 use super::load::{Loaded, files, load};
 use crate::app::{App, Problem, Source};
 use crate::cli;
-use crate::live::News;
+use crate::live::{News, Origin};
 
 /// An edit is over when nothing has changed for so long.
 const QUIET: Duration = Duration::from_millis(300);
@@ -96,6 +96,9 @@ async fn apply(
         let consequence = "The file is not applied; the last good configuration stays in force.".into();
         vec![Problem { place: "configuration".into(), about: None, sentence: why, consequence, since: now }]
     };
+    if is_truncated(&loaded) && app.live.monitors().iter().any(|it| it.fixed.origin == Origin::File) {
+        return Err(refused("The configuration is empty. Write `monitors: {}` if nothing is to be watched.".into()));
+    }
     let settings = cli::serve::settings(&loaded, base_url, address, &app.store)
         .await
         .map_err(|why| refused(format!("{why:#}")))?;
@@ -108,6 +111,12 @@ async fn apply(
         tracing::info!(monitors, channels, "the changed configuration is applied");
     }
     Ok(())
+}
+
+/// Nothing at all is written there: somebody is in the middle of writing it.
+fn is_truncated(loaded: &Loaded) -> bool {
+    let is_empty = |path: &PathBuf| std::fs::read_to_string(path).is_ok_and(|text| text.trim().is_empty());
+    loaded.file.monitors.is_empty() && loaded.read.iter().all(is_empty)
 }
 
 /// Calls `changed` with what is read: once at the beginning, each time the files of `path` (or the secrets they name)

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use watchbell_core::address::Egress;
 use watchbell_core::kind::Complaint;
+use watchbell_core::ping::Hearing;
 use watchbell_core::policy::Expectation;
 use watchbell_core::schedule::Schedule;
 use watchbell_core::{Policy, Secret, Slug, Span};
@@ -53,17 +54,33 @@ pub(crate) struct Retention {
     /// Results of single checks; 90 days unless set. Incidents are kept for ever.
     #[serde(default = "Retention::results")]
     pub results: Span,
+    /// So many of the last pings of each heartbeat, and none older than `results`; 1,000 unless set.
+    #[serde(default = "Retention::pings")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub pings: u32,
+    /// So many bytes of what a job sends along with a ping, its beginning and its end; 10,000 unless set.
+    #[serde(default = "Retention::ping_body")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub ping_body: u32,
 }
 
 impl Retention {
     fn results() -> Span {
         Span::secs(90 * 86_400)
     }
+
+    const fn pings() -> u32 {
+        1000
+    }
+
+    const fn ping_body() -> u32 {
+        10_000
+    }
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { results: Self::results() }
+        Self { results: Self::results(), pings: Self::pings(), ping_body: Self::ping_body() }
     }
 }
 
@@ -184,7 +201,7 @@ pub(crate) struct HeartbeatSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-group" = "Essentials"))]
     pub interval: Option<Span>,
-    /// The job calls in at the moments of this cron line, like `0 3 * * *`.
+    /// The job calls in at the moments of this cron line, like `0 3 * * *`, or of this systemd calendar event, like `Mon..Fri 03:00`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-group" = "Essentials"))]
     pub schedule: Option<String>,
@@ -200,6 +217,34 @@ pub(crate) struct HeartbeatSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-group" = "What counts as down"))]
     pub max_run: Option<Span>,
+    /// A run that finishes sooner than this after its start has failed. Not judged unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-group" = "What counts as down"))]
+    pub min_run: Option<Span>,
+    /// So many failed runs in a row count as down; 1 unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100), extend("x-group" = "What counts as down"))]
+    pub failure_threshold: Option<u32>,
+    /// Exit statuses that are a success; 0 alone unless set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-group" = "What counts as down"))]
+    pub accept_exit: Vec<u8>,
+    /// A call whose body holds one of these words is a failure. Upper and lower case differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-group" = "Words in the body"))]
+    pub failure_words: Vec<String>,
+    /// A call whose body holds one of these words is a success; one with none of them is then a failure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-group" = "Words in the body"))]
+    pub success_words: Vec<String>,
+    /// A call whose body holds one of these words, and none of the others, starts a run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-group" = "Words in the body"))]
+    pub start_words: Vec<String>,
+    /// Count silence as down even if Watchbell itself may have been deaf when the call came.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("x-group" = "What counts as down"))]
+    pub strict: bool,
     /// Also answers at `/ping/<ping_id>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-group" = "Addresses"))]
@@ -351,16 +396,14 @@ impl MonitorSpec {
 }
 
 impl HeartbeatSpec {
-    const GRACE: Duration = Duration::from_secs(60);
-
     fn expectation(&self) -> Result<Expectation, Complaint> {
         let schedule = match (&self.interval, &self.schedule) {
             (Some(interval), None) if interval.0 >= Duration::from_secs(1) => Schedule::Every(interval.0),
             (Some(_), None) => return Err(Complaint::new("interval", "A heartbeat comes at most once a second.")),
             (None, Some(line)) => {
-                let zone = self.timezone.as_deref().unwrap_or("UTC");
-                Schedule::cron(line, zone).map_err(|sentence| {
-                    let zone_is_good = Schedule::cron("0 0 * * *", zone).is_ok();
+                let zone = self.timezone.as_deref();
+                Schedule::written(line, zone).map_err(|sentence| {
+                    let zone_is_good = Schedule::cron("0 0 * * *", zone.unwrap_or("UTC")).is_ok();
                     Complaint::new(if zone_is_good { "schedule" } else { "timezone" }, sentence)
                 })?
             }
@@ -371,7 +414,33 @@ impl HeartbeatSpec {
                 return Err(Complaint::new("interval", "A heartbeat needs an `interval` or a `schedule`."));
             }
         };
-        let grace = self.grace.map_or(Self::GRACE, |span| span.0);
-        Ok(Expectation { schedule, grace, max_run: self.max_run.map(|span| span.0) })
+        let failure_threshold = self.failure_threshold.unwrap_or(1);
+        if !(1..=100).contains(&failure_threshold) {
+            let sentence = format!("`failure_threshold` must be between 1 and 100, not {failure_threshold}.");
+            return Err(Complaint::new("failure_threshold", sentence));
+        }
+        let grace = self.grace.map_or(Expectation::GRACE, |span| span.0);
+        let (max_run, min_run) = (self.max_run.map(|span| span.0), self.min_run.map(|span| span.0));
+        if min_run.is_some_and(|shortest| shortest >= max_run.unwrap_or(grace)) {
+            let longest = Span(max_run.unwrap_or(grace));
+            let sentence = format!("No run can succeed: it must take longer than `min_run` and less than {longest}.");
+            return Err(Complaint::new("min_run", sentence));
+        }
+        for (field, words) in [
+            ("failure_words", &self.failure_words),
+            ("success_words", &self.success_words),
+            ("start_words", &self.start_words),
+        ] {
+            if words.len() > 20 || words.iter().any(|word| word.is_empty() || word.chars().count() > 200) {
+                return Err(Complaint::new(field, format!("`{field}` holds at most 20 words of 1 to 200 characters.")));
+            }
+        }
+        let hearing = Hearing {
+            good_exits: self.accept_exit.clone(),
+            failure_words: self.failure_words.clone(),
+            success_words: self.success_words.clone(),
+            start_words: self.start_words.clone(),
+        };
+        Ok(Expectation { schedule, grace, max_run, min_run, failure_threshold, strict: self.strict, hearing })
     }
 }

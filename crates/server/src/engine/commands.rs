@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use watchbell_core::decide::{Event, Ping, Signal};
+use watchbell_core::decide::Event;
 use watchbell_core::schedule::Grid;
 use watchbell_core::{Slug, State, Timestamp};
 use watchbell_store::{Change, ChannelRow, ChannelWrite, IncidentChange, MonitorRow, MonitorWrite};
 
 use super::handle::{Command, FromFile};
 use super::start::SPREAD;
+use super::intake::By;
 use super::timer::{self, Order};
 use super::{Answer, Arrival, Channel, Engine, Fixed, Make, Monitor, Origin, Refused, Watched};
 use crate::app::{Problem, Source};
@@ -27,7 +28,10 @@ impl Engine {
                 self.answer(reply, done);
             }
             Command::DeleteMonitor { slug, reply } => {
-                let done = self.changeable(&slug).map(|monitor| self.delete_monitor(monitor, now));
+                let done = self.changeable(&slug).map(|monitor| {
+                    self.delete_monitor(monitor, now);
+                    self.unshadow(&slug, now);
+                });
                 self.answer(reply, done);
             }
             Command::Pause { slug, reply } => {
@@ -46,8 +50,10 @@ impl Engine {
                 Ok(monitor) => self.check_now(monitor, reply),
                 Err(refused) => drop(reply.send(Err(refused))),
             },
-            Command::Ping { slug, signal, reply } => {
-                let done = self.number(&slug).map(|monitor| self.ping(monitor, signal, now));
+            Command::Snooze { slug, until, reply } => {
+                let done = self.number(&slug).map(|monitor| {
+                    self.happened(monitor, Event::Snoozed { until }, now, None);
+                });
                 self.answer(reply, done);
             }
             Command::PutChannel { slug, channel, make, reply } => {
@@ -106,9 +112,10 @@ impl Engine {
         now: Timestamp,
     ) -> Answer<()> {
         let known = self.slugs.get(slug).map(|id| &self.monitors[id].view);
-        let (id, rev, created_at) = match known {
-            Some(view) => (view.fixed.id, view.fixed.rev + 1, view.fixed.created_at),
-            None => (self.next_monitor, 1, now),
+        let (id, rev, created_at) = match (known, self.left_out.get(slug)) {
+            (Some(view), _) => (view.fixed.id, view.fixed.rev + 1, view.fixed.created_at),
+            (None, Some(old)) => (old.id, old.rev + 1, old.created_at),
+            (None, None) => (self.next_monitor, 1, now),
         };
         let fixed = fixed(id, slug, spec, origin, rev, created_at, defaults);
         if known.is_some_and(|view| says_the_same(&view.fixed, &fixed)) {
@@ -135,8 +142,20 @@ impl Engine {
                 self.batch.touch(id);
             }
             None => {
-                let state = State::new(now, rev);
-                self.batch.change(Change::new(id, slug.clone(), None, state.clone()));
+                // One that could not be read goes on with what is known of it.
+                let old = self.left_out.remove(slug);
+                if old.is_some() {
+                    self.problems.forget(Source::Unreadable, slug);
+                } else {
+                    self.next_monitor += 1;
+                }
+                let (state, is_known) = match old.and_then(|old| old.state) {
+                    Some(state) => (state, true),
+                    None => (State::new(now, rev), false),
+                };
+                if !is_known {
+                    self.batch.change(Change::new(id, slug.clone(), None, state.clone()));
+                }
                 let view = Watched {
                     fixed: Arc::clone(&fixed),
                     state: Arc::new(state),
@@ -149,9 +168,12 @@ impl Engine {
                     checks: 0,
                     incidents: 0,
                 };
-                self.next_monitor += 1;
                 self.slugs.insert(slug.clone(), id);
-                self.monitors.insert(id, Monitor { view, wake_at: None, noted: None });
+                self.monitors.insert(id, Monitor::new(view));
+                if is_known {
+                    self.happened(id, Event::Changed, now, None);
+                }
+                self.batch.touch(id);
             }
         }
         if paused || fixed.spec.probe.is_none() {
@@ -179,7 +201,8 @@ impl Engine {
             && known.view.fixed.spec.probe.is_some()
         {
             known.view.next_check = Some(at);
-            self.timer.order(Order::Watch { fixed: Arc::clone(&known.view.fixed), at });
+            known.chain += 1;
+            self.timer.order(Order::Watch { fixed: Arc::clone(&known.view.fixed), at, chain: known.chain });
         }
     }
 
@@ -190,8 +213,20 @@ impl Engine {
         if let Some(known) = self.monitors.remove(&monitor) {
             let slug = known.view.fixed.slug.clone();
             self.slugs.remove(&slug);
-            self.batch.monitors.push(MonitorWrite::Delete { id: monitor });
+            if !self.batch.forget_unborn(monitor) {
+                self.batch.monitors.push(MonitorWrite::Delete { id: monitor });
+            }
             self.batch.removed.push(slug);
+        }
+    }
+
+    /// What the file says of a slug counts as soon as nobody else has it.
+    fn unshadow(&mut self, slug: &Slug, now: Timestamp) {
+        let Some(spec) = self.shadowed.remove(slug) else { return };
+        self.problems.forget(Source::Stored, slug);
+        let defaults = self.settings.load().defaults.clone();
+        if let Err(refused) = self.upsert(slug, spec, Origin::File, &defaults, now) {
+            tracing::error!(%slug, %refused, "a monitor could not be kept");
         }
     }
 
@@ -204,6 +239,8 @@ impl Engine {
         self.timer.order(Order::Forget { monitor });
         if let Some(known) = self.monitors.get_mut(&monitor) {
             known.view.next_check = None;
+            // Looks under way were asked before the pause, and do not count after it.
+            known.chain += 1;
         }
     }
 
@@ -244,25 +281,19 @@ impl Engine {
         }
         let looker = Arc::clone(&self.looker);
         tokio::spawn(async move {
+            let Ok(permit) = looker.permits.acquire().await else { return };
             let asked_at = looker.clock.now();
             let finding = timer::ask(&looker, &fixed, asked_at).await;
+            drop(permit);
             let arrival = Arrival::Looked {
                 monitor: fixed.id,
                 rev: fixed.rev,
                 asked_at,
                 finding: Some(finding),
-                reply: Some(reply),
+                by: By::Person { reply },
             };
             looker.intake.send(arrival).await;
         });
-    }
-
-    fn ping(&mut self, monitor: i64, signal: Signal, now: Timestamp) {
-        if let Some(known) = self.monitors.get_mut(&monitor) {
-            known.view.checks += 1;
-        }
-        self.batch.touch(monitor);
-        self.happened(monitor, Event::Pinged(Ping { at: now, signal }), now, None);
     }
 
     fn put_channel(&mut self, slug: Slug, channel: Channel, make: Make, now: Timestamp) -> Answer<()> {
@@ -351,10 +382,12 @@ impl Engine {
         for monitor in gone {
             self.delete_monitor(monitor, now);
         }
+        self.shadowed.clear();
         for (slug, spec) in file.monitors {
             let origin = self.slugs.get(&slug).map(|id| self.monitors[id].view.fixed.origin);
             if origin == Some(Origin::Console) {
                 taken(&slug, "monitor");
+                self.shadowed.insert(slug, spec);
             } else if let Err(refused) = self.upsert(&slug, spec, Origin::File, &file.defaults, now) {
                 tracing::error!(%slug, %refused, "a monitor could not be kept");
             }

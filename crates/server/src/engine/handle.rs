@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use watchbell_core::decide::Signal;
-use watchbell_core::{Finding, Slug};
+use watchbell_core::{Finding, RunId, Slug, Timestamp};
 use watchbell_notify::Channel;
 
 use crate::config::spec::{Defaults, LONGEST_TIMEOUT, MonitorSpec};
@@ -21,6 +21,30 @@ const PING_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
+    pub(super) pings: mpsc::Sender<Box<Called>>,
+}
+
+/// One call of a heartbeat, understood and on its way to be decided.
+pub(crate) struct Called {
+    pub monitor: i64,
+    /// When all of it had been received.
+    pub at: Timestamp,
+    pub signal: Signal,
+    /// The run that the sender names.
+    pub run: Option<RunId>,
+    /// How long the job took, if the sender says so.
+    pub took: Option<Duration>,
+    pub exit_status: Option<u8>,
+    pub last_line: String,
+    pub method: String,
+    pub address: String,
+    pub agent: String,
+    /// Bytes of the body as it was sent; `head` and `tail` are what is kept of it.
+    pub size: u64,
+    pub head: Vec<u8>,
+    pub tail: Vec<u8>,
+    /// Where the answer goes, after the commit.
+    pub(super) reply: Option<Reply<()>>,
 }
 
 /// Why the engine did not do what was asked. The text is a sentence for the person who asked.
@@ -47,6 +71,28 @@ pub(crate) enum Refused {
 pub(crate) type Answer<T> = Result<T, Refused>;
 type Reply<T> = oneshot::Sender<Answer<T>>;
 
+impl Called {
+    /// A call that brings nothing along.
+    pub(crate) fn new(monitor: i64, at: Timestamp, signal: Signal) -> Self {
+        Self {
+            monitor,
+            at,
+            signal,
+            run: None,
+            took: None,
+            exit_status: None,
+            last_line: String::new(),
+            method: String::new(),
+            address: String::new(),
+            agent: String::new(),
+            size: 0,
+            head: Vec::new(),
+            tail: Vec::new(),
+            reply: None,
+        }
+    }
+}
+
 /// One request with the place for its answer.
 pub(crate) enum Command {
     PutMonitor { slug: Slug, spec: Box<MonitorSpec>, make: Make, reply: Reply<()> },
@@ -55,7 +101,7 @@ pub(crate) enum Command {
     Resume { slug: Slug, reply: Reply<()> },
     Acknowledge { slug: Slug, by: String, note: String, reply: Reply<()> },
     CheckNow { slug: Slug, reply: Reply<Finding> },
-    Ping { slug: Slug, signal: Signal, reply: Reply<()> },
+    Snooze { slug: Slug, until: Timestamp, reply: Reply<()> },
     PutChannel { slug: Slug, channel: Box<Channel>, make: Make, reply: Reply<()> },
     DeleteChannel { slug: Slug, reply: Reply<()> },
     ApplyFile { file: Box<FromFile>, reply: Reply<()> },
@@ -105,10 +151,22 @@ impl Handle {
         self.ask(|reply| Command::CheckNow { slug, reply }).await
     }
 
+    /// Nothing that the heartbeat does or leaves undone before this moment counts as a failure.
+    pub(crate) async fn snooze(&self, slug: Slug, until: Timestamp) -> Answer<()> {
+        self.ask(|reply| Command::Snooze { slug, until, reply }).await
+    }
+
     /// A heartbeat called in. `Ok` means committed.
-    pub(crate) async fn ping(&self, slug: Slug, signal: Signal) -> Answer<()> {
-        let asking = self.ask(|reply| Command::Ping { slug, signal, reply });
-        tokio::time::timeout(PING_PATIENCE, asking).await.unwrap_or(Err(Refused::Store))
+    pub(crate) async fn ping(&self, mut called: Box<Called>) -> Answer<()> {
+        let (reply, answer) = oneshot::channel();
+        called.reply = Some(reply);
+        // A full queue is not waited for: the sender does better to call again.
+        self.pings.try_send(called).map_err(|_| Refused::Store)?;
+        match tokio::time::timeout(PING_PATIENCE, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Refused::Stopping),
+            Err(_) => Err(Refused::Store),
+        }
     }
 
     pub(crate) async fn put_channel(&self, slug: Slug, channel: Channel, make: Make) -> Answer<()> {

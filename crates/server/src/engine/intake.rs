@@ -29,16 +29,23 @@ pub(super) enum Arrival {
         asked_at: Timestamp,
         /// `None`: the moment passed without a look, because too much else was due.
         finding: Option<Finding>,
-        /// A person waits for it.
-        reply: Option<oneshot::Sender<Answer<Finding>>>,
+        by: By,
     },
+}
+
+/// Who had the look made.
+pub(super) enum By {
+    /// The timer, in this chain of looks; the next one follows from it.
+    Timer { chain: u64 },
+    /// A person, who waits for it.
+    Person { reply: oneshot::Sender<Answer<Finding>> },
 }
 
 impl Arrival {
     /// Nobody is hurt if it comes a little later.
     const fn can_wait(&self) -> bool {
-        let Self::Looked { finding, reply, .. } = self;
-        matches!(finding, Some(Finding { outcome: Outcome::Ok, .. })) && reply.is_none()
+        let Self::Looked { finding, by, .. } = self;
+        matches!(finding, Some(Finding { outcome: Outcome::Ok, .. })) && matches!(by, By::Timer { .. })
     }
 }
 

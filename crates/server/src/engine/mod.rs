@@ -15,32 +15,35 @@ use tokio::sync::{Notify, mpsc};
 use watchbell_core::decide::{self, Decision, Event, NoticeKind, Observation, Sight};
 use watchbell_core::route::{Routes, route};
 use watchbell_core::schedule::Grid;
-use watchbell_core::{Finding, Outcome, Reason, Slug, Span, Timestamp, Verdict};
+use watchbell_core::{Finding, Outcome, Reason, Slug, Span, State, Timestamp, Verdict};
 use watchbell_notify::Channel;
 use watchbell_store::{Change, IncidentChange, Lease, NewDelivery, NewEvidence, Store, StoredResult};
 
 use crate::app::{Problems, Settings};
 use crate::clock::{Clock, monotonic};
+use crate::config::spec::MonitorSpec;
 use crate::live::{ChannelView, Fixed, Live, News, Origin, Seen, Watched};
 use crate::seal::Seal;
 use crate::telemetry::Own;
 
 mod commands;
 mod commit;
+mod deaf;
 pub(crate) mod deliver;
 mod handle;
+mod hear;
 mod intake;
 mod message;
 mod start;
 mod timer;
 
 pub(crate) use message::test_message;
-pub(crate) use handle::{Answer, FromFile, Handle, Make, Refused};
+pub(crate) use handle::{Answer, Called, FromFile, Handle, Make, Refused};
 pub(crate) use start::{Parts, start};
 
 use commit::Batch;
 use handle::Command;
-use intake::Arrival;
+use intake::{Arrival, By};
 use timer::{Looker, Order, Timer};
 
 /// Results that change nothing wait this long for company.
@@ -49,6 +52,8 @@ const GROUPING: Duration = Duration::from_secs(1);
 const BATCH: usize = 1024;
 /// Transitions older than this are left to the store.
 pub(crate) const HISTORY: Duration = Duration::from_secs(90 * 86_400);
+/// So many transitions of one monitor are kept in memory.
+const LONGEST_HISTORY: usize = 2000;
 /// How often the wall clock is compared with boot time.
 const CLOCK_LOOK: Duration = Duration::from_secs(1);
 
@@ -71,15 +76,45 @@ struct Engine {
     channels: BTreeMap<Slug, (Arc<Channel>, Origin, u64)>,
     wakes: BinaryHeap<Reverse<(Timestamp, i64)>>,
     next_monitor: i64,
+    /// Monitors whose stored settings cannot be read, until somebody writes them anew.
+    left_out: HashMap<Slug, LeftOut>,
+    /// What the file says of slugs that are taken in the console.
+    shadowed: BTreeMap<Slug, MonitorSpec>,
     batch: Batch,
+    /// When the loop last took what had come in.
+    listened_at: Timestamp,
+    /// Every ping that came before this moment has been decided.
+    heard_up_to: Timestamp,
+    /// Heartbeats that may have called while nobody listened.
+    doubted: std::collections::BTreeSet<i64>,
+}
+
+/// What is known of a monitor whose settings cannot be read: enough to go on with its history.
+struct LeftOut {
+    id: i64,
+    rev: u64,
+    created_at: Timestamp,
+    state: Option<State>,
 }
 
 /// One monitor in the loop's memory.
 struct Monitor {
     view: Watched,
     wake_at: Option<Timestamp>,
+    /// The moment of its entry among the wakes, which may be earlier than `wake_at`.
+    entry: Option<Timestamp>,
+    /// The number of its last ping.
+    pings: u64,
+    /// Rises whenever the timer is told anew to look. Looks of an older chain neither count nor go on.
+    chain: u64,
     /// The reason of the last failure whose evidence was kept: the same again says nothing new.
     noted: Option<Reason>,
+}
+
+impl Monitor {
+    fn new(view: Watched) -> Self {
+        Self { view, wake_at: None, entry: None, pings: 0, chain: 0, noted: None }
+    }
 }
 
 /// Why the loop ended.
@@ -96,9 +131,11 @@ impl Engine {
         mut self,
         mut arrivals: mpsc::Receiver<Vec<Arrival>>,
         mut commands: mpsc::Receiver<Command>,
+        mut calls: mpsc::Receiver<Box<Called>>,
         mut stop: tokio::sync::watch::Receiver<bool>,
     ) -> Result<(), Ended> {
         let mut taken: Vec<Vec<Arrival>> = Vec::new();
+        let mut called: Vec<Box<Called>> = Vec::new();
         let mut clock_look = tokio::time::interval(CLOCK_LOOK);
         loop {
             let wait = self.wait();
@@ -110,6 +147,7 @@ impl Engine {
                         self.looked(arrival, now);
                     }
                 }
+                _ = calls.recv_many(&mut called, BATCH) => {}
                 Some(command) = commands.recv() => {
                     let now = self.clock.now();
                     self.command(command, now);
@@ -122,7 +160,11 @@ impl Engine {
                 _ = clock_look.tick() => self.look_at_clock(),
                 _ = stop.changed() => break,
             }
-            self.wake(self.clock.now());
+            let now = self.clock.now();
+            self.notice_deafness(now);
+            self.hear(&mut called, &mut calls, now);
+            self.wake(now);
+            self.own.turned(now);
             if self.batch.is_due() {
                 self.commit().await?;
             }
@@ -138,17 +180,26 @@ impl Engine {
 
     /// A look came back.
     fn looked(&mut self, arrival: Arrival, now: Timestamp) {
-        let Arrival::Looked { monitor, rev, asked_at, finding, reply } = arrival;
+        let Arrival::Looked { monitor, rev, asked_at, finding, by } = arrival;
+        // The clock may have leapt back while we asked.
+        let asked_at = asked_at.min(now);
+        let (chain, reply) = match by {
+            By::Timer { chain } => (Some(chain), None),
+            By::Person { reply } => (None, Some(reply)),
+        };
         let Some(known) = self.monitors.get_mut(&monitor) else {
             if let Some(reply) = reply {
                 let _ = reply.send(Err(Refused::NoMonitor(monitor.to_string())));
             }
             return;
         };
+        let is_current = chain.is_none_or(|chain| chain == known.chain);
         let fixed = Arc::clone(&known.view.fixed);
-        if rev == fixed.rev && !known.view.state.paused {
+        let answer = reply.map(|reply| (reply, finding.clone()));
+        if is_current && rev == fixed.rev && !known.view.state.paused {
             known.view.checks += 1;
-            let seen = match &finding {
+            let was_made = finding.is_some();
+            let seen = match finding {
                 Some(finding) => seen(finding, asked_at, fixed.slow_above),
                 None => missed(asked_at),
             };
@@ -161,7 +212,7 @@ impl Engine {
             });
             let observation = Observation { asked_at, rev, sight: seen.sight.clone(), expires_at: seen.expires_at };
             let seen = Arc::new(seen);
-            if finding.is_some() {
+            if was_made {
                 known.view.last = Some(Arc::clone(&seen));
                 match &seen.sight {
                     Sight::Ok | Sight::Slow(_) => known.view.last_ok = Some(Arc::clone(&seen)),
@@ -172,8 +223,11 @@ impl Engine {
             self.batch.touch(monitor);
             self.happened(monitor, Event::Observed(observation), now, Some(&seen));
         }
-        self.order_next(monitor, asked_at, now);
-        if let Some(reply) = reply {
+        // Only the look that the timer owes leads to the next one: there is one chain for each monitor.
+        if chain.is_some() && is_current {
+            self.order_next(monitor, asked_at, now);
+        }
+        if let Some((reply, finding)) = answer {
             let finding = finding.ok_or_else(|| Refused::Invalid("Too much is due; the check was not made.".into()));
             self.batch.answer(move |()| {
                 let _ = reply.send(finding);
@@ -206,13 +260,14 @@ impl Engine {
         let fixed = Arc::clone(&known.view.fixed);
         let before = Arc::clone(&known.view.state);
         let Decision { mut state, transition, notices, wake_at } = decide::decide(&fixed.policy, &before, event, now);
-        if wake_at != known.wake_at {
-            known.wake_at = wake_at;
-            if let Some(at) = wake_at {
-                self.wakes.push(Reverse((at, monitor)));
-            }
+        known.wake_at = wake_at;
+        // One entry is enough as long as it is not too late: a heartbeat puts off its deadline with every ping.
+        if let Some(at) = wake_at.filter(|at| known.entry.is_none_or(|entry| *at < entry)) {
+            known.entry = Some(at);
+            self.wakes.push(Reverse((at, monitor)));
         }
-        if state == *before && notices.is_empty() {
+        let evidence = seen.and_then(|seen| worth_keeping(&mut known.noted, seen, &state, &before));
+        if state == *before && notices.is_empty() && evidence.is_none() {
             return;
         }
         let settings = self.settings.load();
@@ -244,9 +299,11 @@ impl Engine {
             );
             let history = Arc::make_mut(&mut known.view.history);
             history.retain(|past| past.at + HISTORY >= now);
+            if history.len() >= LONGEST_HISTORY {
+                history.remove(0);
+            }
             history.push(transition.clone());
         }
-        let evidence = seen.and_then(|seen| worth_keeping(&mut known.noted, seen, &state, &before));
         let cancel_reminders = before.incident.is_some()
             && state.incident.as_ref().is_none_or(|incident| incident.acknowledged);
         let change = Change {
@@ -268,9 +325,25 @@ impl Engine {
                 return;
             }
             self.wakes.pop();
-            let due = self.monitors.get_mut(&monitor).is_some_and(|known| known.wake_at.take_if(|due| *due <= now).is_some());
-            if due {
-                self.happened(monitor, Event::Woken, now, None);
+            let Some(known) = self.monitors.get_mut(&monitor) else { continue };
+            if known.entry != Some(at) {
+                continue;
+            }
+            known.entry = None;
+            // A ping that came before its deadline is decided before the deadline is.
+            let is_heartbeat = known.view.fixed.policy.heartbeat.is_some();
+            let until = if is_heartbeat { now.min(self.heard_up_to) } else { now };
+            match known.wake_at {
+                Some(due) if due <= until => {
+                    known.wake_at = None;
+                    self.happened(monitor, Event::Woken, now, None);
+                }
+                Some(due) => {
+                    let at = due.max(now.shifted(1));
+                    known.entry = Some(at);
+                    self.wakes.push(Reverse((at, monitor)));
+                }
+                None => {}
             }
         }
     }
@@ -284,13 +357,22 @@ impl Engine {
         let earlier = now.shifted(-by_ms);
         self.batch.gap("clock", format!("The clock leapt by {}", signed(by_ms)), earlier.min(now), earlier.max(now));
         self.wakes.clear();
+        self.listened_at = self.listened_at.shifted(by_ms);
+        self.heard_up_to = self.heard_up_to.shifted(by_ms);
         let ids: Vec<i64> = self.monitors.keys().copied().collect();
         for monitor in ids {
-            self.happened(monitor, Event::ClockMoved { by_ms }, now, None);
-            if let Some(at) = self.monitors.get(&monitor).and_then(|known| known.wake_at) {
-                self.wakes.push(Reverse((at, monitor)));
+            if let Some(known) = self.monitors.get_mut(&monitor) {
+                known.entry = None;
             }
+            self.happened(monitor, Event::ClockMoved { by_ms }, now, None);
         }
+        let (store, ring) = (self.store.clone(), Arc::clone(&self.deliver));
+        tokio::spawn(async move {
+            if let Err(why) = store.shift_deliveries(by_ms).await {
+                tracing::warn!(%why, "waiting deliveries could not be moved along with the clock");
+            }
+            ring.notify_one();
+        });
     }
 
     fn publish_channel(&self, slug: &Slug) {
@@ -308,15 +390,15 @@ fn signed(millis: i64) -> String {
 }
 
 /// A finding as people see it; slow is what took longer than the monitor's limit.
-fn seen(finding: &Finding, at: Timestamp, slow_above: Option<Duration>) -> Seen {
-    let sight = match (&finding.outcome, slow_above) {
+fn seen(finding: Finding, at: Timestamp, slow_above: Option<Duration>) -> Seen {
+    let sight = match (finding.outcome, slow_above) {
         (Outcome::Ok, Some(limit)) if finding.took > limit => Sight::Slow(Reason::new(
             "slow",
             format!("Took {}, limit {}", message::short(finding.took), message::short(limit)),
         )),
         (Outcome::Ok, _) => Sight::Ok,
-        (Outcome::Fail(reason), _) => Sight::Fail(reason.clone()),
-        (Outcome::Local(reason), _) => Sight::Local(reason.clone()),
+        (Outcome::Fail(reason), _) => Sight::Fail(reason),
+        (Outcome::Local(reason), _) => Sight::Local(reason),
     };
     Seen {
         at,
@@ -324,7 +406,7 @@ fn seen(finding: &Finding, at: Timestamp, slow_above: Option<Duration>) -> Seen 
         phases: finding.phases,
         sight,
         expires_at: finding.expires_at,
-        evidence: finding.evidence.clone(),
+        evidence: finding.evidence,
     }
 }
 
@@ -344,8 +426,8 @@ fn missed(at: Timestamp) -> Seen {
 fn worth_keeping(
     noted: &mut Option<Reason>,
     seen: &Seen,
-    state: &watchbell_core::State,
-    before: &watchbell_core::State,
+    state: &State,
+    before: &State,
 ) -> Option<NewEvidence> {
     let kind = match &seen.sight {
         Sight::Fail(reason) if noted.as_ref() != Some(reason) => {
@@ -363,8 +445,8 @@ fn worth_keeping(
 
 /// What happens to the incident's record.
 fn incident_change(
-    before: &watchbell_core::State,
-    after: &watchbell_core::State,
+    before: &State,
+    after: &State,
     transition: Option<&decide::Transition>,
     notices: &[decide::Notice],
 ) -> Option<IncidentChange> {
@@ -387,6 +469,6 @@ fn incident_change(
 }
 
 /// Whether a monitor is looked at first after a restart: what was bad, or about to be.
-fn comes_first(state: &watchbell_core::State) -> bool {
+fn comes_first(state: &State) -> bool {
     state.verdict == Verdict::Down || state.failing.is_some()
 }

@@ -7,18 +7,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
-use watchbell_core::decide::Event;
 use watchbell_core::schedule::Grid;
 use watchbell_core::{State, Timestamp};
 use watchbell_net::Net;
 use watchbell_probe::Reuse;
-use watchbell_store::{Lease, Loaded, MonitorRow, Store};
+use watchbell_store::{Change, Lease, Loaded, MonitorRow, Store};
 
 use super::commands::fixed;
 use super::commit::Batch;
 use super::intake::Intake;
 use super::timer::{self, Looker};
-use super::{Ended, Engine, FromFile, HISTORY, Handle, Monitor, comes_first};
+use super::{Ended, Engine, FromFile, HISTORY, Handle, LeftOut, Monitor, comes_first};
 use crate::app::{Problem, Problems, Settings, Source};
 use crate::clock::Clock;
 use crate::live::{Acknowledged, Live, Watched};
@@ -29,6 +28,8 @@ use crate::telemetry::Own;
 pub(super) const SPREAD: Duration = Duration::from_secs(30);
 /// So many commands may wait.
 const COMMANDS: usize = 1024;
+/// So many pings may wait, as many as there may be connections.
+const PINGS: usize = 8192;
 
 /// What the engine is built from.
 pub(crate) struct Parts {
@@ -61,6 +62,7 @@ pub(crate) async fn start(parts: Parts, stop: watch::Receiver<bool>) -> anyhow::
     let loaded = parts.store.load(now - HISTORY).await?;
     let (intake, arrivals) = Intake::open(Arc::clone(&parts.own));
     let (commands, inbox) = mpsc::channel(COMMANDS);
+    let (pings, calls) = mpsc::channel(PINGS);
     let looker = Arc::new(Looker {
         clock: Arc::clone(&parts.clock),
         net: parts.net,
@@ -87,14 +89,21 @@ pub(crate) async fn start(parts: Parts, stop: watch::Receiver<bool>) -> anyhow::
         channels: BTreeMap::new(),
         wakes: BinaryHeap::new(),
         next_monitor: loaded.next_monitor,
+        left_out: HashMap::new(),
+        shadowed: BTreeMap::new(),
         batch: Batch::default(),
+        listened_at: now,
+        heard_up_to: now,
+        doubted: std::collections::BTreeSet::new(),
     };
     engine.remember(loaded, now);
     engine.apply_file(parts.file, now);
     // Whoever asks from now on sees everything.
     engine.commit().await?;
-    let task = tokio::spawn(engine.run(arrivals, inbox, stop));
-    Ok(Running { handle: Handle { commands }, task, deliver })
+    // Applying a large file takes its time, and nobody could call before it.
+    engine.listened_at = engine.clock.now();
+    let task = tokio::spawn(engine.run(arrivals, inbox, calls, stop));
+    Ok(Running { handle: Handle { commands, pings }, task, deliver })
 }
 
 impl Engine {
@@ -107,7 +116,10 @@ impl Engine {
                     self.channels.insert(row.slug.clone(), (Arc::new(channel), row.origin.into(), row.rev));
                     self.publish_channel(&row.slug);
                 }
-                Err(why) => problems.push(unreadable(Some(row.slug), why.to_string(), now)),
+                Err(why) => {
+                    self.live.put_unreadable_channel(row.slug.clone());
+                    problems.push(unreadable(Some(row.slug), why.to_string(), now));
+                }
             }
         }
         let mut states: HashMap<i64, State> = loaded.states.into_iter().collect();
@@ -117,12 +129,18 @@ impl Engine {
             let spec = match self.seal.open_monitor(&slug, &spec) {
                 Ok(spec) => spec,
                 Err(why) => {
+                    let left_out = LeftOut { id, rev, created_at, state: states.remove(&id) };
+                    self.left_out.insert(slug.clone(), left_out);
                     problems.push(unreadable(Some(slug), why.to_string(), now));
                     continue;
                 }
             };
             let fixed = Arc::new(fixed(id, &slug, spec, origin.into(), rev, created_at, &defaults));
-            let mut state = states.remove(&id).unwrap_or_else(|| State::new(created_at, rev));
+            let mut state = states.remove(&id).unwrap_or_else(|| {
+                let state = State::new(created_at, rev);
+                self.batch.change(Change::new(id, slug.clone(), None, state.clone()));
+                state
+            });
             state.paused = paused;
             let view = Watched {
                 fixed,
@@ -137,7 +155,12 @@ impl Engine {
                 incidents: 0,
             };
             self.slugs.insert(slug, id);
-            self.monitors.insert(id, Monitor { view, wake_at: None, noted: None });
+            self.monitors.insert(id, Monitor::new(view));
+        }
+        for (monitor, last) in loaded.last_pings {
+            if let Some(known) = self.monitors.get_mut(&monitor) {
+                known.pings = last;
+            }
         }
         for stored in loaded.transitions {
             if let Some(known) = self.monitors.get_mut(&stored.monitor) {
@@ -150,7 +173,7 @@ impl Engine {
                 known.view.acknowledged = Some(Arc::new(Acknowledged { by: had.by, at: had.at, note }));
             }
         }
-        self.problems.replace(Source::Running, problems);
+        self.problems.replace(Source::Unreadable, problems);
         self.come_back(loaded.alive_at, now);
     }
 
@@ -159,10 +182,9 @@ impl Engine {
         if let Some(away_since) = alive_at.filter(|alive_at| *alive_at < now) {
             self.batch.gap("restart", "Watchbell was not running".into(), away_since, now);
         }
+        self.nobody_listened(alive_at.unwrap_or(now), now);
         let ids: Vec<i64> = self.monitors.keys().copied().collect();
         for id in ids {
-            let away_since = alive_at.unwrap_or(now);
-            self.happened(id, Event::Returned { away_since }, now, None);
             self.batch.touch(id);
             let Some(known) = self.monitors.get(&id) else { continue };
             if known.view.state.paused {

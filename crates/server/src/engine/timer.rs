@@ -18,7 +18,7 @@ use watchbell_core::{Finding, Reason, Timestamp};
 use watchbell_net::Net;
 use watchbell_probe::{Ask, Reuse};
 
-use super::intake::{Arrival, Intake};
+use super::intake::{Arrival, By, Intake};
 use crate::clock::Clock;
 use crate::live::Fixed;
 use crate::telemetry::Own;
@@ -26,10 +26,13 @@ use crate::telemetry::Own;
 /// A probe that does not keep its own deadline is cut off so long after it.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// A look that took so much longer than it may was not slow: the machine or the process stood still.
+const STOPPED: Duration = Duration::from_secs(2);
+
 /// What the engine orders of the timer.
 pub(super) enum Order {
     /// Look at this monitor, first at `at`. Replaces what was known of it.
-    Watch { fixed: Arc<Fixed>, at: Timestamp },
+    Watch { fixed: Arc<Fixed>, at: Timestamp, chain: u64 },
     /// The last look was decided; the next one is due at `at`.
     Next { monitor: i64, at: Timestamp },
     Forget { monitor: i64 },
@@ -98,6 +101,7 @@ struct Due {
 
 struct Entry {
     fixed: Arc<Fixed>,
+    chain: u64,
     number: u64,
 }
 
@@ -106,8 +110,8 @@ async fn run(looker: Arc<Looker>, mut inbox: mpsc::UnboundedReceiver<Order>) {
     let mut orders = Vec::new();
     loop {
         let now = looker.clock.now();
-        while let Some((at, fixed)) = due.pop(now) {
-            tokio::spawn(look(Arc::clone(&looker), fixed, at));
+        while let Some((at, fixed, chain)) = due.pop(now) {
+            tokio::spawn(look(Arc::clone(&looker), fixed, at, chain));
         }
         let wait = due.soonest().map_or(Duration::from_secs(3600), |at| at.since(now));
         tokio::select! {
@@ -128,9 +132,9 @@ async fn run(looker: Arc<Looker>, mut inbox: mpsc::UnboundedReceiver<Order>) {
 impl Due {
     fn take(&mut self, order: Order) {
         match order {
-            Order::Watch { fixed, at } => {
+            Order::Watch { fixed, at, chain } => {
                 let monitor = fixed.id;
-                self.monitors.insert(monitor, Entry { fixed, number: 0 });
+                self.monitors.insert(monitor, Entry { fixed, chain, number: 0 });
                 self.push(monitor, at);
             }
             Order::Next { monitor, at } => self.push(monitor, at),
@@ -154,14 +158,14 @@ impl Due {
         }
     }
 
-    fn pop(&mut self, now: Timestamp) -> Option<(Timestamp, Arc<Fixed>)> {
+    fn pop(&mut self, now: Timestamp) -> Option<(Timestamp, Arc<Fixed>, u64)> {
         while let Some(&Reverse((at, monitor, number))) = self.heap.peek() {
             if at > now {
                 return None;
             }
             self.heap.pop();
             if let Some(entry) = self.monitors.get(&monitor).filter(|entry| entry.number == number) {
-                return Some((at, Arc::clone(&entry.fixed)));
+                return Some((at, Arc::clone(&entry.fixed), entry.chain));
             }
         }
         None
@@ -173,7 +177,7 @@ impl Due {
 }
 
 /// One look, from its turn to the intake.
-async fn look(looker: Arc<Looker>, fixed: Arc<Fixed>, due_at: Timestamp) {
+async fn look(looker: Arc<Looker>, fixed: Arc<Fixed>, due_at: Timestamp, chain: u64) {
     let Ok(permit) = looker.permits.acquire().await else { return };
     let asked_at = looker.clock.now();
     let late = asked_at.since(due_at);
@@ -185,7 +189,7 @@ async fn look(looker: Arc<Looker>, fixed: Arc<Fixed>, due_at: Timestamp) {
         Some(ask(&looker, &fixed, asked_at).await)
     };
     drop(permit);
-    looker.intake.send(Arrival::Looked { monitor: fixed.id, rev: fixed.rev, asked_at, finding, reply: None }).await;
+    looker.intake.send(Arrival::Looked { monitor: fixed.id, rev: fixed.rev, asked_at, finding, by: By::Timer { chain } }).await;
 }
 
 /// Asks, whatever the probe does: a panic or a missed deadline is a finding too.
@@ -204,5 +208,8 @@ pub(super) async fn ask(looker: &Looker, fixed: &Fixed, asked_at: Timestamp) -> 
         Err(_) => Finding::fail(Reason::new("timeout", format!("Timed out after {}", watchbell_core::Span(timeout))), timeout),
     };
     looker.own.in_flight.fetch_sub(1, Ordering::Relaxed);
+    if looker.clock.now().since(asked_at) > timeout + STOPPED {
+        return Finding::local(Reason::new("stopped", "We were stopped in the middle of the check"), Duration::ZERO);
+    }
     finding
 }

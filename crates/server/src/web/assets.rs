@@ -122,9 +122,9 @@ mod tests {
     #[test]
     fn colours_live_in_the_tokens_only() {
         for (file, style) in STYLE_PARTS {
-            let colour = style.match_indices('#').find(|(at, _)| {
-                style[at + 1..].chars().take(3).filter(char::is_ascii_hexdigit).count() == 3
-            });
+            let colour = style
+                .match_indices('#')
+                .find(|(at, _)| style[at + 1..].chars().take(3).filter(char::is_ascii_hexdigit).count() == 3);
             assert_eq!(colour.map(|(at, _)| &style[at..at + 7]), None, "{file} holds a colour");
         }
     }
@@ -142,7 +142,9 @@ mod tests {
 
     #[test]
     fn everything_stays_within_its_budget() {
-        let size = |name: &str| ASSETS.served.iter().filter(|(it, _)| it.ends_with(name)).map(|(_, it)| it.packed.len()).sum::<usize>();
+        let size = |name: &str| {
+            ASSETS.served.iter().filter(|(it, _)| it.ends_with(name)).map(|(_, it)| it.packed.len()).sum::<usize>()
+        };
         assert!(size(".css") <= 16_000, "style: {} bytes", size(".css"));
         assert!(size(".js") <= 12_000, "scripts: {} bytes", size(".js"));
     }

@@ -38,9 +38,13 @@ pub(crate) enum Failure {
     Busy,
     TooLarge,
     /// The database does not answer.
-    Store { reference: String },
+    Store {
+        reference: String,
+    },
     /// A mistake of ours.
-    Ours { reference: String },
+    Ours {
+        reference: String,
+    },
 }
 
 impl Failure {
@@ -81,9 +85,14 @@ impl Failure {
             Self::NotFound => "There is no page at this address. It may have been renamed or deleted.".into(),
             Self::WrongMethod => "This address does not take that kind of request.".into(),
             Self::SignIn(_) => "Sign in to see this.".into(),
-            Self::Unauthorised => "The token or session does not open anything: it may have ended or been revoked.".into(),
+            Self::Unauthorised => {
+                "The token or session does not open anything: it may have ended or been revoked.".into()
+            }
             Self::Forbidden => "Your role does not allow this. Ask an administrator.".into(),
-            Self::ForeignForm => "Another site made your browser send this, so nothing was changed. Open the page here and try again.".into(),
+            Self::ForeignForm => {
+                "Another site made your browser send this, so nothing was changed. Open the page here and try again."
+                    .into()
+            }
             Self::BadRequest(sentence) | Self::Refused(sentence) => sentence.clone(),
             Self::Busy => "Watchbell is busy; nothing was changed. Try again in a moment.".into(),
             Self::TooLarge => "What was sent is larger than one megabyte.".into(),
@@ -103,10 +112,14 @@ impl Failure {
         }
     }
 
+    /// As problem details (RFC 9457), like every refusal of the API.
     fn as_json(&self) -> Response {
-        let body = axum::Json(serde_json::json!({ "error": self.sentence() }));
-        let mut answer = (self.status(), body).into_response();
-        if self.status() == StatusCode::UNAUTHORIZED {
+        let status = self.status();
+        let title = status.canonical_reason().unwrap_or_default();
+        let problem = serde_json::json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": self.sentence() });
+        let kind = HeaderValue::from_static("application/problem+json");
+        let mut answer = (status, [(header::CONTENT_TYPE, kind)], problem.to_string()).into_response();
+        if status == StatusCode::UNAUTHORIZED {
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         answer
@@ -154,7 +167,8 @@ pub(super) async fn wrong_method() -> Failure {
 /// What is left of a handler that panicked. The panic's text goes to the log only.
 pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let reference = random::letters(8);
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    let text =
+        panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
     tracing::error!(panic = text.as_deref().unwrap_or("without words"), reference, "a request panicked");
     let page = plain(&Failure::Ours { reference });
     (StatusCode::INTERNAL_SERVER_ERROR, page).into_response()
@@ -167,14 +181,20 @@ pub(super) async fn dress(State(web): State<Web>, request: Request, next: Next) 
     let answer = next.run(request).await;
     let bare = || {
         let status = answer.status();
-        let undressed = (status.is_client_error() || status.is_server_error()) && !answer.headers().contains_key(header::CONTENT_TYPE);
-        let plain = answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+        let undressed = (status.is_client_error() || status.is_server_error())
+            && !answer.headers().contains_key(header::CONTENT_TYPE);
+        let plain =
+            answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
         match status {
             StatusCode::PAYLOAD_TOO_LARGE => Some(Failure::TooLarge),
             StatusCode::SERVICE_UNAVAILABLE if undressed => Some(Failure::Busy),
             // The framework's own words for a body or query it could not read.
-            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::UNSUPPORTED_MEDIA_TYPE if plain && !is_machine(&here) => {
-                Some(Failure::BadRequest("What was sent could not be read. Go back, reload the page and try again.".into()))
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::UNSUPPORTED_MEDIA_TYPE
+                if plain && !is_machine(&here) =>
+            {
+                Some(Failure::BadRequest(
+                    "What was sent could not be read. Go back, reload the page and try again.".into(),
+                ))
             }
             _ => None,
         }
@@ -192,19 +212,27 @@ pub(super) async fn dress(State(web): State<Web>, request: Request, next: Next) 
 
 /// Programs read their answers themselves.
 fn is_machine(path: &str) -> bool {
-    path.starts_with("/ping/") || path.starts_with("/metrics") || path.starts_with("/healthz") || path.starts_with("/assets/")
+    path.starts_with("/ping/")
+        || path.starts_with("/metrics")
+        || path.starts_with("/healthz")
+        || path.starts_with("/assets/")
 }
 
 fn page(reader: &Reader, failure: &Failure) -> Markup {
-    gate::gate(reader, failure.title(), "", html! {
-        div.panel.gate-f.form {
-            p { (failure.sentence()) }
-            div.row {
-                a.btn.primary href=(links::overview()) { (parts::icon("overview")) "Overview" }
-                @if matches!(failure, Failure::Unauthorised) { a.btn href=(links::login()) { "Sign in" } }
+    gate::gate(
+        reader,
+        failure.title(),
+        "",
+        html! {
+            div.panel.gate-f.form {
+                p { (failure.sentence()) }
+                div.row {
+                    a.btn.primary href=(links::overview()) { (parts::icon("overview")) "Overview" }
+                    @if matches!(failure, Failure::Unauthorised) { a.btn href=(links::login()) { "Sign in" } }
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 /// A page that needs nothing, for when the rest may be broken.

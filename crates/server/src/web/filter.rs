@@ -80,7 +80,11 @@ impl Asked {
     /// The filter in words, for a place that holds nothing.
     pub(crate) fn said(&self) -> String {
         let parts = [("", &self.q), ("state ", &self.state), ("tag ", &self.tag), ("group ", &self.group)];
-        let said: Vec<String> = parts.iter().filter(|(_, text)| !text.trim().is_empty()).map(|(what, text)| format!("{what}“{}”", text.trim())).collect();
+        let said: Vec<String> = parts
+            .iter()
+            .filter(|(_, text)| !text.trim().is_empty())
+            .map(|(what, text)| format!("{what}“{}”", text.trim()))
+            .collect();
         said.join(", ")
     }
 
@@ -89,9 +93,19 @@ impl Asked {
         let mut asked = self.clone();
         change(&mut asked);
         let page = asked.page.filter(|page| *page > 1).map(|page| page.to_string()).unwrap_or_default();
-        let parts = [("q", asked.q.trim()), ("state", &asked.state), ("tag", &asked.tag), ("group", &asked.group), ("view", &asked.view), ("page", &page)];
-        let query: Vec<String> =
-            parts.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name}={}", super::links::escaped(value))).collect();
+        let parts = [
+            ("q", asked.q.trim()),
+            ("state", &asked.state),
+            ("tag", &asked.tag),
+            ("group", &asked.group),
+            ("view", &asked.view),
+            ("page", &page),
+        ];
+        let query: Vec<String> = parts
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| format!("{name}={}", super::links::escaped(value)))
+            .collect();
         query.join("&")
     }
 }
@@ -222,6 +236,12 @@ mod tests {
     fn the_address_keeps_everything_but_what_changes() {
         let asked = Asked { q: "shop".into(), view: "table".into(), page: Some(3), ..Asked::default() };
         assert_eq!(asked.query(|it| it.page = Some(4)), "q=shop&view=table&page=4");
-        assert_eq!(asked.query(|it| { it.page = None; it.q.clear() }), "view=table");
+        assert_eq!(
+            asked.query(|it| {
+                it.page = None;
+                it.q.clear()
+            }),
+            "view=table"
+        );
     }
 }

@@ -51,7 +51,9 @@ fn is_own_form(web: &Web, headers: &HeaderMap, method: &Method) -> bool {
     let is_ours = |origin: &str| {
         let Ok(origin) = url::Url::parse(origin) else { return false };
         let place = host_and_port(&origin);
-        place.is_some() && (asked.iter().flatten().any(|host| Some(*host) == place.as_deref()) || place == host_and_port(configured))
+        place.is_some()
+            && (asked.iter().flatten().any(|host| Some(*host) == place.as_deref())
+                || place == host_and_port(configured))
     };
     match (text(header::ORIGIN), text(header::REFERER)) {
         (Some(origin), _) => is_ours(origin),
@@ -104,7 +106,11 @@ mod tests {
         };
         assert!(check(&[("sec-fetch-site", "same-origin"), ("cookie", "a=b")]));
         assert!(check(&[("origin", "http://watch.example:8787"), ("cookie", "a=b")]));
-        assert!(check(&[("origin", "https://front.example"), ("x-forwarded-host", "front.example"), ("cookie", "a=b")]));
+        assert!(check(&[
+            ("origin", "https://front.example"),
+            ("x-forwarded-host", "front.example"),
+            ("cookie", "a=b")
+        ]));
         assert!(check(&[("referer", "http://watch.example:8787/new"), ("cookie", "a=b")]));
         assert!(check(&[]), "a program without a cookie");
 

@@ -135,13 +135,20 @@ impl<'a> Page<'a> {
     }
 }
 
+impl Page<'_> {
+    /// Without a script a live page is made anew now and then. One with a form never is: it would lose what was typed.
+    fn refreshes(&self) -> Option<u32> {
+        (!self.live.is_empty()).then_some(30)
+    }
+}
+
 /// The whole document.
 pub(crate) fn page(web: &Web, reader: &Reader, shell: &Shell, page: Page<'_>) -> Markup {
     let title = titled(&shell.summary, &page.title);
     html! {
         (DOCTYPE)
         html lang="en" data-theme=[reader.theme] data-now=(reader.now().as_millis()) data-zone=[reader.calendar.zone.iana_name()] {
-            (head(&title, favicon(&shell.summary), Some(30)))
+            (head(&title, favicon(&shell.summary), page.refreshes()))
             body.app data-live=(page.live) data-rev=(web.app().live.revision()) {
                 a.skip href="#main" { "Skip to content" }
                 nav.side aria-label="Main" {
@@ -161,7 +168,9 @@ pub(crate) fn page(web: &Web, reader: &Reader, shell: &Shell, page: Page<'_>) ->
                         (shell.foot())
                         div.me {
                             @if let Some(person) = reader.caller.person() {
-                                a.av.sm href=(links::settings()) title=(person.name) aria-label={ "Settings of " (person.name) } { (words::initials(&person.name)) }
+                                a.av.sm href=(links::settings()) title=(person.name) aria-label={ "Settings of " (person.name) } {
+                                    (words::initials(&person.name))
+                                }
                                 span.clip { (person.name) }
                             }
                             (theme_button(reader))
@@ -171,7 +180,9 @@ pub(crate) fn page(web: &Web, reader: &Reader, shell: &Shell, page: Page<'_>) ->
                 div {
                     header.top {
                         div.crumbs {
-                            @for (address, word) in &page.above { a.clip href=(address) { (word) } (parts::icon("right")) }
+                            @for (address, word) in &page.above {
+                                a.clip href=(address) { (word) } (parts::icon("right"))
+                            }
                             b.clip { (page.name) }
                         }
                         span.gap {}
@@ -197,7 +208,11 @@ pub(crate) fn page(web: &Web, reader: &Reader, shell: &Shell, page: Page<'_>) ->
                     (tab(&page, Place::Alerting, &links::alerting(), "alert", "Alerting", &Markup::default()))
                     (tab(&page, Place::Settings, &links::settings(), "settings", "Settings", &Markup::default()))
                 }
-                div.toasts #toasts { @if let Some(said) = reader.said { div.toast role="status" data-once="" { (parts::icon("check")) div { (said) } } } }
+                div.toasts #toasts {
+                    @if let Some(said) = reader.said {
+                        div.toast role="status" data-once="" { (parts::icon("check")) div { (said) } }
+                    }
+                }
                 div.sr #announce aria-live="polite" {}
                 (keys())
                 @for script in ["clock.js", "keys.js", "live.js"].iter().chain(page.scripts) {
@@ -256,7 +271,9 @@ fn live_light() -> Markup {
 
 fn nav_link(page: &Page<'_>, place: Place, address: &str, icon: &str, word: &str, badge: &Markup) -> Markup {
     html! {
-        a href=(address) aria-current=[(page.place == place).then_some("page")] title=(word) { (parts::icon(icon)) span { (word) } (badge) }
+        a href=(address) aria-current=[(page.place == place).then_some("page")] title=(word) {
+            (parts::icon(icon)) span { (word) } (badge)
+        }
     }
 }
 
@@ -286,7 +303,11 @@ fn keys() -> Markup {
     html! {
         dialog.confirm #keys aria-labelledby="h-keys" {
             h2 #h-keys { "Keys" }
-            dl.facts { @for (key, does) in keys { div { dt { @for key in key.split_whitespace() { kbd { (key) } " " } } dd { (does) } } } }
+            dl.facts {
+                @for (key, does) in keys {
+                    div { dt { @for key in key.split_whitespace() { kbd { (key) } " " } } dd { (does) } }
+                }
+            }
             form.row method="dialog" { button.btn autofocus { "Close" } }
         }
     }

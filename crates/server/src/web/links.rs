@@ -114,7 +114,16 @@ mod tests {
         for path in ["/", "/monitors/shop?window=7d", "/?q=state%3Adown"] {
             assert!(is_ours(path), "{path}");
         }
-        for path in ["", "//evil.example", "https://evil.example", "/\\evil.example", "\\/evil", "/\u{9}/evil", "/a b", "javascript:alert(1)"] {
+        for path in [
+            "",
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "\\/evil",
+            "/\u{9}/evil",
+            "/a b",
+            "javascript:alert(1)",
+        ] {
             assert!(!is_ours(path), "{path}");
         }
     }

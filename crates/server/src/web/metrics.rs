@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -25,8 +26,14 @@ pub(crate) async fn page(State(app): State<Arc<App>>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
+/// The engine goes round at least once a second, unless the database keeps it.
+const STUCK: Duration = Duration::from_secs(30);
+
 /// 200 while the engine turns and the store answers, 503 otherwise.
 pub(crate) async fn health(State(app): State<Arc<App>>) -> Response {
+    if app.clock.now().since(app.own.turned_at()) > STUCK {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the engine does not turn; see the log\n").into_response();
+    }
     match app.store.lease_holder().await {
         Ok(_) => (StatusCode::OK, "ok\n").into_response(),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response(),
@@ -123,6 +130,7 @@ fn write_own(text: &mut String, app: &App) {
     let level = |gauge: &std::sync::atomic::AtomicI64| gauge.load(Ordering::Relaxed) as f64;
     for (name, kind, help, value) in [
         ("watchbell_checks_total", "counter", "Checks begun.", count(&own.checks)),
+        ("watchbell_pings_total", "counter", "Pings heard and stored.", count(&own.pings)),
         ("watchbell_checks_missed_total", "counter", "Moments that passed without a look.", count(&own.missed)),
         ("watchbell_checks_in_flight", "gauge", "Checks under way.", level(&own.in_flight)),
         ("watchbell_intake_waiting", "gauge", "Results that wait to be decided.", level(&own.intake)),

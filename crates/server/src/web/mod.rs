@@ -52,13 +52,14 @@ struct Inner {
     app: Arc<App>,
     setup: Setup,
     limiter: Limiter,
+    misses: ping::Misses,
     sessions: Sessions,
     streams: Streams,
 }
 
 impl Web {
     pub(crate) fn new(app: Arc<App>, setup: Setup) -> Self {
-        let inner = Inner { app, setup, limiter: Limiter::default(), sessions: Sessions::default(), streams: Streams::default() };
+        let inner = Inner { app, setup, limiter: Limiter::default(), misses: ping::Misses::default(), sessions: Sessions::default(), streams: Streams::default() };
         Self(Arc::new(inner))
     }
 
@@ -72,6 +73,10 @@ impl Web {
 
     pub(crate) fn limiter(&self) -> &Limiter {
         &self.0.limiter
+    }
+
+    pub(crate) fn misses(&self) -> &ping::Misses {
+        &self.0.misses
     }
 
     pub(crate) fn sessions(&self) -> &Sessions {

@@ -23,7 +23,8 @@ pub(crate) fn stretches(watched: &Watched, gaps: &[Gap], from: Timestamp, to: Ti
         (None, None) => watched.state.verdict,
     };
     let known = history::spans(initial, inside, from, to);
-    let gaps: Vec<(Timestamp, Timestamp)> = gaps.iter().filter(|gap| concerns(gap, watched)).map(|gap| (gap.from, gap.to)).collect();
+    let gaps: Vec<(Timestamp, Timestamp)> =
+        gaps.iter().filter(|gap| concerns(gap, watched)).map(|gap| (gap.from, gap.to)).collect();
     let known = history::with_gaps(&known, &gaps);
     // Before it was made there was nothing to know.
     let made = watched.fixed.created_at;

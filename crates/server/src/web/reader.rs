@@ -60,7 +60,10 @@ impl Reader {
     }
 
     pub(crate) fn of(web: &Web, headers: &HeaderMap, caller: Caller, here: &str) -> Self {
-        let zone = [ZONE, BROWSER_ZONE].into_iter().filter_map(|name| cookie_value(headers, name)).find_map(|name| zone_of(&name));
+        let zone = [ZONE, BROWSER_ZONE]
+            .into_iter()
+            .filter_map(|name| cookie_value(headers, name))
+            .find_map(|name| zone_of(&name));
         let query = here.split_once('?').map_or("", |(_, query)| query);
         let said = query.split('&').filter_map(|pair| pair.strip_prefix("said=")).find_map(Said::named);
         Self {
@@ -134,7 +137,8 @@ pub(crate) fn theme_named(name: &str) -> Option<&'static str> {
 pub(crate) fn preference(name: &str, value: &str) -> HeaderValue {
     let seconds = if value.is_empty() { 0 } else { 365 * 86_400 };
     let value = super::links::escaped(value);
-    HeaderValue::try_from(format!("{name}={value}; Path=/; Max-Age={seconds}; SameSite=Lax")).expect("escaped text is a header")
+    HeaderValue::try_from(format!("{name}={value}; Path=/; Max-Age={seconds}; SameSite=Lax"))
+        .expect("escaped text is a header")
 }
 
 impl FromRequestParts<Web> for Reader {

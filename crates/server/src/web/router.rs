@@ -8,15 +8,17 @@ use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::http::{Method, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, on};
 use axum::routing::MethodFilter;
+use axum::routing::{MethodRouter, on};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::auth::{self, Permission};
-use super::pages::{about, alerting, channel, deliveries, edit, incident, incidents, monitor, overview, problems, profile, tokens};
+use super::pages::{
+    about, alerting, channel, deliveries, edit, incident, incidents, monitor, overview, problems, profile, tokens,
+};
 use super::{Web, api, assets, error, guard, metrics, ping, stream};
 
 /// No request needs more, besides what a job sends along with its ping.
@@ -35,9 +37,11 @@ pub(super) fn routes(web: &Web) -> Routes {
 fn programs(routes: Routes) -> Routes {
     routes
         .any("/ping/{id}", Permission::Machine, ping::by_id)
+        .any("/ping/{id}/", Permission::Machine, ping::by_id)
         .any("/ping/{first}/{second}", Permission::Machine, ping::by_two)
         .any("/ping/{key}/{slug}/{suffix}", Permission::Machine, ping::by_three)
         .any("/api/push/{token}", Permission::Machine, ping::push)
+        .any("/api/v1/endpoints/{key}/external", Permission::Machine, ping::external)
         .get("/metrics", Permission::Metrics, metrics::page)
         .get("/healthz", Permission::Machine, metrics::health)
         .get("/assets/{name}", Permission::Machine, assets::serve)
@@ -132,35 +136,80 @@ impl Routes {
         self.route(Method::PATCH, path, who, Some(PAGE_TIMEOUT), handler)
     }
 
-    pub(crate) fn delete<H: Handler<T, Web>, T: 'static>(self, path: &'static str, who: Permission, handler: H) -> Self {
+    pub(crate) fn delete<H: Handler<T, Web>, T: 'static>(
+        self,
+        path: &'static str,
+        who: Permission,
+        handler: H,
+    ) -> Self {
         self.route(Method::DELETE, path, who, Some(PAGE_TIMEOUT), handler)
     }
 
     /// A POST that asks a target or a provider before it answers.
-    pub(crate) fn slow_post<H: Handler<T, Web>, T: 'static>(self, path: &'static str, who: Permission, handler: H) -> Self {
+    pub(crate) fn slow_post<H: Handler<T, Web>, T: 'static>(
+        self,
+        path: &'static str,
+        who: Permission,
+        handler: H,
+    ) -> Self {
         self.route(Method::POST, path, who, Some(ASKING_TIMEOUT), handler)
     }
 
     /// A GET whose answer goes on for as long as somebody listens.
-    pub(crate) fn stream<H: Handler<T, Web>, T: 'static>(self, path: &'static str, who: Permission, handler: H) -> Self {
+    pub(crate) fn stream<H: Handler<T, Web>, T: 'static>(
+        self,
+        path: &'static str,
+        who: Permission,
+        handler: H,
+    ) -> Self {
         self.route(Method::GET, path, who, None, handler)
     }
 
-    /// GET, HEAD and POST alike: programs call as they can.
-    fn any<H: Handler<T, Web> + Clone, T: 'static>(self, path: &'static str, who: Permission, handler: H) -> Self {
-        self.get(path, who, handler.clone()).post(path, who, handler)
+    /// GET, HEAD, POST and whatever else programs call with, and a body of any length: the handler sees to it
+    /// itself that it does not read too much.
+    fn any<H: Handler<T, Web> + Clone, T: 'static>(mut self, path: &'static str, who: Permission, handler: H) -> Self {
+        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            self = self.add(method, path, who, Some(PAGE_TIMEOUT), None, handler.clone());
+        }
+        self
     }
 
-    fn route<H, T>(mut self, method: Method, path: &'static str, who: Permission, patience: Option<Duration>, handler: H) -> Self
+    fn route<H, T>(
+        self,
+        method: Method,
+        path: &'static str,
+        who: Permission,
+        patience: Option<Duration>,
+        handler: H,
+    ) -> Self
+    where
+        H: Handler<T, Web>,
+        T: 'static,
+    {
+        self.add(method, path, who, patience, Some(LARGEST_BODY), handler)
+    }
+
+    fn add<H, T>(
+        mut self,
+        method: Method,
+        path: &'static str,
+        who: Permission,
+        patience: Option<Duration>,
+        largest: Option<usize>,
+        handler: H,
+    ) -> Self
     where
         H: Handler<T, Web>,
         T: 'static,
     {
         let filter = MethodFilter::try_from(method.clone()).expect("only methods that can be routed are offered above");
-        let mut route: MethodRouter<Web> = on(filter, handler)
-            .route_layer(from_fn_with_state((self.web.clone(), who), guard::require));
+        let mut route: MethodRouter<Web> =
+            on(filter, handler).route_layer(from_fn_with_state((self.web.clone(), who), guard::require));
         if let Some(patience) = patience {
             route = route.route_layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, patience));
+        }
+        if let Some(largest) = largest {
+            route = route.route_layer(RequestBodyLimitLayer::new(largest));
         }
         self.router = self.router.route(path, route);
         #[cfg(test)]
@@ -180,7 +229,6 @@ impl Routes {
             .fallback(error::not_found)
             .method_not_allowed_fallback(error::wrong_method)
             .layer(DefaultBodyLimit::max(LARGEST_BODY))
-            .layer(RequestBodyLimitLayer::new(LARGEST_BODY))
             .layer(from_fn_with_state(self.web.clone(), error::dress))
             .layer(CatchPanicLayer::custom(error::panicked))
             .layer(from_fn(guard::headers))

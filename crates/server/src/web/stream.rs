@@ -85,6 +85,9 @@ pub(crate) struct Asked {
     /// The revision that the page was made at.
     #[serde(default)]
     rev: String,
+    /// One event only: a tab that nobody looks at asks now and then.
+    #[serde(default)]
+    once: String,
 }
 
 /// Open streams, and what was rendered for them last.
@@ -134,9 +137,11 @@ pub(crate) async fn live(
 ) -> Response {
     let address = auth::address(request.headers(), request.extensions());
     let Some(place) = Streams::enter(&web, address) else {
-        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], "too many open pages\n").into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], "too many open pages\n")
+            .into_response();
     };
-    let seen = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or(&asked.rev).parse().ok();
+    let seen =
+        request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).unwrap_or(&asked.rev).parse().ok();
     let listener = Listener {
         news: web.app().live.subscribe(),
         sessions: web.sessions().listen(),
@@ -202,6 +207,7 @@ impl Listener {
         }
         if self.first {
             self.first = false;
+            self.ended = !self.asked.once.is_empty();
             let revision = self.web.app().live.revision();
             let current = self.seen == Some(revision);
             let parts = self.changes(true).await;
@@ -266,7 +272,9 @@ impl Listener {
     /// Whether the page in view shows what is news; the frame around it shows everything.
     fn is_concerned(&self, news: &News) -> bool {
         match news {
-            News::Monitors(slugs) if self.asked.of == "monitor" => slugs.iter().any(|slug| slug.as_str() == self.asked.slug),
+            News::Monitors(slugs) if self.asked.of == "monitor" => {
+                slugs.iter().any(|slug| slug.as_str() == self.asked.slug)
+            }
             News::Monitors(_) => !matches!(self.asked.of.as_str(), "deliveries" | "problems"),
             News::Configuration | News::Deliveries => true,
         }

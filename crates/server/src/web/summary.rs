@@ -27,7 +27,10 @@ impl Counts {
 
     /// The worst there is, as the bell shows it; what is paused or new disturbs nobody.
     pub(crate) fn worst(&self) -> Shown {
-        [Shown::Down, Shown::Degraded, Shown::Unknown].into_iter().find(|shown| self.of(*shown) > 0).unwrap_or(Shown::Up)
+        [Shown::Down, Shown::Degraded, Shown::Unknown]
+            .into_iter()
+            .find(|shown| self.of(*shown) > 0)
+            .unwrap_or(Shown::Up)
     }
 }
 
@@ -58,9 +61,11 @@ impl Summary {
         };
         let lasted = |watched: &Watched| words::length(now.since(watched.state.since));
         let (headline, second, short) = match (blind, counts.worst()) {
-            _ if monitors.is_empty() => {
-                ("Nothing is watched yet".to_owned(), "Add the first monitor to begin.".to_owned(), "no monitors yet".to_owned())
-            }
+            _ if monitors.is_empty() => (
+                "Nothing is watched yet".to_owned(),
+                "Add the first monitor to begin.".to_owned(),
+                "no monitors yet".to_owned(),
+            ),
             (Some(since), _) => (
                 "We are blind".to_owned(),
                 format!("Our own side fails for {}. Nothing counts as down.", words::length(now.since(since))),
@@ -139,9 +144,15 @@ fn trouble(down: &[&Watched], counts: &Counts, now: Timestamp) -> (String, Strin
         (0, 1) => "Nobody has it.".to_owned(),
         (0, _) => "Nobody has any of them.".to_owned(),
         (1, 1) => format!("{} has one, nobody has the other.", words::listed(&owners)),
-        (owned, unowned) => format!("{} {} {owned}, nobody has the other {unowned}.", words::listed(&owners), have(&owners)),
+        (owned, unowned) => {
+            format!("{} {} {owned}, nobody has the other {unowned}.", words::listed(&owners), have(&owners))
+        }
     };
-    (headline, format!("Longest {longest}. {who}"), format!("{longest} · {} without owner", words::count(unowned as u64)))
+    (
+        headline,
+        format!("Longest {longest}. {who}"),
+        format!("{longest} · {} without owner", words::count(unowned as u64)),
+    )
 }
 
 fn with_unknown(mut headline: String, counts: &Counts) -> String {
@@ -214,18 +225,34 @@ mod tests {
             (vec![up(), Sample::up("b")], "All's well", "2 monitors up. Quiet for 1 d."),
             (vec![up(), Sample::down("b", minutes(31))], "1 down", "Longest 31 min. Nobody has it."),
             (
-                vec![Sample::down("a", minutes(31)), Sample::down("b", minutes(14)).owned_by("Ada Lindqvist"), Sample::degraded("c", minutes(10))],
+                vec![
+                    Sample::down("a", minutes(31)),
+                    Sample::down("b", minutes(14)).owned_by("Ada Lindqvist"),
+                    Sample::degraded("c", minutes(10)),
+                ],
                 "2 down, 1 degraded",
                 "Longest 31 min. Ada Lindqvist has one, nobody has the other.",
             ),
             (
-                vec![Sample::down("a", minutes(31)).owned_by("Ada Lindqvist"), Sample::down("b", minutes(14)).owned_by("Tom Okafor"), up()],
+                vec![
+                    Sample::down("a", minutes(31)).owned_by("Ada Lindqvist"),
+                    Sample::down("b", minutes(14)).owned_by("Tom Okafor"),
+                    up(),
+                ],
                 "2 down, all in hand",
                 "Ada Lindqvist and Tom Okafor have them. Longest 31 min.",
             ),
-            (vec![up(), Sample::degraded("Patient portal", minutes(10))], "1 degraded", "Patient portal is slow for 10 min."),
+            (
+                vec![up(), Sample::degraded("Patient portal", minutes(10))],
+                "1 degraded",
+                "Patient portal is slow for 10 min.",
+            ),
             (vec![up(), Sample::unknown("b", minutes(96))], "1 unknown", "b could not be asked for 1 h 36 min."),
-            (vec![Sample::unknown("a", minutes(3)), Sample::unknown("b", minutes(3))], "We are blind", "Our own side fails for 3 min. Nothing counts as down."),
+            (
+                vec![Sample::unknown("a", minutes(3)), Sample::unknown("b", minutes(3))],
+                "We are blind",
+                "Our own side fails for 3 min. Nothing counts as down.",
+            ),
             (vec![Sample::up("a").paused()], "Everything is paused", "1 monitor is paused. Nobody looks."),
             (vec![Sample::pending("a")], "Just begun", "1 monitor waits for the first check."),
         ];

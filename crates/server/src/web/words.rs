@@ -124,8 +124,10 @@ pub(crate) fn setting(length: Duration) -> String {
     if seconds < 2 * MINUTE {
         return unit(seconds, "s");
     }
-    let parts = [(seconds / DAY, "d"), (seconds % DAY / HOUR, "h"), (seconds % HOUR / MINUTE, "min"), (seconds % MINUTE, "s")];
-    let said: Vec<String> = parts.iter().filter(|(count, _)| *count > 0).map(|(count, name)| unit(*count, name)).collect();
+    let parts =
+        [(seconds / DAY, "d"), (seconds % DAY / HOUR, "h"), (seconds % HOUR / MINUTE, "min"), (seconds % MINUTE, "s")];
+    let said: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, name)| unit(*count, name)).collect();
     said.join(" ")
 }
 
@@ -207,7 +209,8 @@ pub(crate) fn bytes(bytes: u64) -> String {
 
 /// The letters of an avatar: "AL" of "Ada Lindqvist".
 pub(crate) fn initials(name: &str) -> String {
-    let mut words = name.split(|c: char| c.is_whitespace() || c == '.' || c == '-' || c == '_').filter(|it| !it.is_empty());
+    let mut words =
+        name.split(|c: char| c.is_whitespace() || c == '.' || c == '-' || c == '_').filter(|it| !it.is_empty());
     let first = words.next().and_then(|word| word.chars().next());
     let last = words.next_back().and_then(|word| word.chars().next());
     [first, last].into_iter().flatten().flat_map(char::to_uppercase).collect()
@@ -281,9 +284,15 @@ mod tests {
 
     #[test]
     fn settings_are_told_exactly() {
-        for (millis, said) in
-            [(500, "500 ms"), (1500, "1.5 s"), (90_000, "90 s"), (300_000, "5 min"), (5_400_000, "1 h 30 min"), (86_400_000, "1 d"), (121_000, "2 min 1 s")]
-        {
+        for (millis, said) in [
+            (500, "500 ms"),
+            (1500, "1.5 s"),
+            (90_000, "90 s"),
+            (300_000, "5 min"),
+            (5_400_000, "1 h 30 min"),
+            (86_400_000, "1 d"),
+            (121_000, "2 min 1 s"),
+        ] {
             assert_eq!(setting(Duration::from_millis(millis)).replace('\u{a0}', " "), said);
         }
     }
@@ -312,7 +321,10 @@ mod tests {
     #[test]
     fn every_moment_carries_its_full_value_and_zone() {
         let html = calendar("2026-03-10T02:01:22Z").time("2026-03-10T01:47:12Z".parse().unwrap()).into_string();
-        assert_eq!(html, r#"<time datetime="2026-03-10T01:47:12.000Z" title="Tue 10 Mar 2026, 02:47:12 CET">02:47:12</time>"#);
+        assert_eq!(
+            html,
+            r#"<time datetime="2026-03-10T01:47:12.000Z" title="Tue 10 Mar 2026, 02:47:12 CET">02:47:12</time>"#
+        );
     }
 
     #[test]

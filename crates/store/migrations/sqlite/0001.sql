@@ -96,6 +96,7 @@ CREATE TABLE delivery (
 CREATE INDEX delivery_due ON delivery (due, id) WHERE done_at IS NULL;
 CREATE INDEX delivery_order ON delivery (order_key, id) WHERE done_at IS NULL;
 CREATE INDEX delivery_claim ON delivery (claim_by, claim_until) WHERE state = 'claimed';
+CREATE INDEX delivery_fallback ON delivery (fallback_of) WHERE fallback_of IS NOT NULL;
 CREATE INDEX delivery_dead ON delivery (id) WHERE state = 'dead';
 CREATE INDEX delivery_waiting ON delivery (monitor_id, event) WHERE done_at IS NULL;
 CREATE INDEX delivery_done ON delivery (done_at, id) WHERE done_at IS NOT NULL;

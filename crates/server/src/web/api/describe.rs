@@ -13,6 +13,7 @@ use crate::web::auth::Permission;
 use crate::web::router::Routes;
 
 /// What is said of one call.
+#[derive(Clone, Copy)]
 pub(super) struct Doc {
     summary: &'static str,
     takes: Option<(Shape, bool)>,

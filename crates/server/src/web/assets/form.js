@@ -19,6 +19,7 @@ function addRow(rows) {
     if (element.matches('[type=checkbox]')) element.checked = false;
     if (element.matches('.err')) element.remove();
   }
+  if (row.tagName === 'DETAILS') row.open = true;
   last.after(row);
   row.querySelector('input, select, textarea')?.focus();
 }

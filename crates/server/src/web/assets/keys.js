@@ -46,7 +46,7 @@ async function send(form, button) {
     const answer = await fetch(form.action, { method: 'POST', body: new URLSearchParams(new FormData(form)), headers: { 'x-watchbell': '1' } });
     const said = await answer.json();
     if (answer.ok && said.said) toast(said.said);
-    else toast(said.error ?? said.detail ?? 'This did not work.', true);
+    else toast(said.detail ?? 'This did not work.', true);
   } catch {
     toast('The server did not answer. Nothing is known of what was asked.', true);
   }

@@ -55,12 +55,18 @@ function made(html, like) {
   return template.content.querySelector('#' + CSS.escape(like.id));
 }
 
+let moved = 0;
+addEventListener('pointermove', () => { moved = Date.now(); }, { passive: true });
+
 // In use: something is being typed or chosen in it, text is marked, or a chart is being read.
 function inUse(element) {
   const active = document.activeElement;
   if (active && element.contains(active) && /^(INPUT|TEXTAREA|SELECT)$/.test(active.tagName)) return true;
   if (element.querySelector('details.drop[open]')) return true;
-  if (element.dataset.hold !== undefined && element.matches(':hover')) return true;
+  if (element.dataset.hold !== undefined && element.matches(':hover')) {
+    // A list of buttons is held while the pointer is on its way to one, not for as long as it rests there.
+    if (element.dataset.hold !== 'moving' || Date.now() - moved < 2000) return true;
+  }
   const selection = getSelection();
   return selection && !selection.isCollapsed && element.contains(selection.anchorNode);
 }
@@ -127,32 +133,73 @@ function offer(list, html) {
   }, 1500), { once: true });
 }
 
-function receive(event) {
-  const news = JSON.parse(event.data);
+function receive(data) {
+  const news = JSON.parse(data);
   alive();
   dispatchEvent(new CustomEvent('watchbell:now', { detail: news.now }));
   const headline = document.querySelector('#headline h1')?.textContent;
-  requestAnimationFrame(() => {
+  const apply = () => {
     for (const [id, html] of news.parts) news.lists.includes(id) ? swapList(id, html) : swap(id, html);
     if (news.title) document.title = news.title;
     const icon = document.getElementById('icon');
     if (icon && icon.getAttribute('href') !== news.icon) icon.setAttribute('href', news.icon);
     const now = document.querySelector('#headline h1');
     if (now && now.textContent !== headline) say(`${now.textContent}. ${now.nextElementSibling?.textContent ?? ''}`);
-  });
+  };
+  // A hidden tab draws no frames, but its title is read.
+  document.hidden ? apply() : requestAnimationFrame(apply);
+}
+
+let revision = body.dataset.rev;
+
+function address() {
+  const title = baseTitle ? '&title=' + encodeURIComponent(baseTitle) : '';
+  return `${body.dataset.base ?? ''}/live?${body.dataset.live || 'of='}${title}&rev=${revision}`;
+}
+
+function ticked(now) {
+  alive();
+  dispatchEvent(new CustomEvent('watchbell:now', { detail: Number(now) }));
+}
+
+function gone() {
+  source?.close();
+  location.reload();
 }
 
 function listen() {
-  const title = baseTitle ? '&title=' + encodeURIComponent(baseTitle) : '';
-  const asked = body.dataset.live || 'of=';
-  source = new EventSource(`${body.dataset.base ?? ''}/live?${asked}${title}&rev=${body.dataset.rev}`);
-  source.addEventListener('parts', receive);
-  source.addEventListener('tick', event => { alive(); dispatchEvent(new CustomEvent('watchbell:now', { detail: Number(event.data) })); });
-  source.addEventListener('gone', () => { source.close(); say('Signed out.'); location.reload(); });
+  source = new EventSource(address());
+  source.addEventListener('parts', event => { revision = event.lastEventId; receive(event.data); });
+  source.addEventListener('tick', event => ticked(event.data));
+  source.addEventListener('gone', gone);
   source.addEventListener('error', () => {
     // Refused for good: the session may have ended. Otherwise the browser tries again by itself.
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+    if (source.readyState === EventSource.CLOSED && !document.hidden) setTimeout(listen, 5000);
   });
+}
+
+// A browser keeps only six connections to one host: a tab that nobody looks at gives up its own, and asks now and
+// then, so that its title and icon still answer.
+async function ask() {
+  try {
+    const answer = await fetch(address() + '&once=1');
+    if (answer.status === 401) return gone();
+    const text = await answer.text();
+    const field = name => text.match(new RegExp(`^${name}: ?(.*)$`, 'm'))?.[1];
+    if (field('event') === 'parts') { revision = field('id'); receive(field('data')); }
+    else ticked(field('data'));
+  } catch { /* The light says for how long nothing was heard. */ }
+}
+
+let resting;
+function rest() {
+  clearTimeout(resting);
+  if (document.hidden) {
+    resting = setTimeout(() => { source.close(); resting = setInterval(ask, 10000); }, 30000);
+  } else {
+    clearInterval(resting);
+    if (source.readyState === EventSource.CLOSED) listen();
+  }
 }
 
 setInterval(() => {
@@ -162,6 +209,7 @@ setInterval(() => {
 
 if (body.dataset.live !== undefined) {
   listen();
+  addEventListener('visibilitychange', rest);
   addEventListener('pagehide', () => source.close());
   addEventListener('pageshow', event => { if (event.persisted) listen(); });
 }

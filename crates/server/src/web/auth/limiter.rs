@@ -88,7 +88,7 @@ impl<K: Eq + Hash + Clone> Mistakes<K> {
 }
 
 /// A home has a whole /64 of addresses to guess from.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(it) => {

@@ -18,7 +18,11 @@ pub(crate) struct Asked {
 }
 
 /// `GET /login`
-pub(crate) async fn page(State(web): State<Web>, reader: Reader, Query(asked): Query<Asked>) -> Result<Response, Failure> {
+pub(crate) async fn page(
+    State(web): State<Web>,
+    reader: Reader,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Failure> {
     if !web.setup().is_done(&web).await? {
         return Ok(Redirect::to(&links::setup()).into_response());
     }
@@ -51,7 +55,8 @@ pub(crate) async fn sign_in(
     let address = auth::address(&headers, &extensions);
     if let Some(wait) = web.limiter().wait(address, name, now) {
         let seconds = wait.as_secs().max(1);
-        let sentence = format!("Too many attempts. Try again in {}.", words::length(std::time::Duration::from_secs(seconds)));
+        let sentence =
+            format!("Too many attempts. Try again in {}.", words::length(std::time::Duration::from_secs(seconds)));
         let page = form(&reader, &given.next, name, Some(&sentence));
         return Ok((StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds.to_string())], page).into_response());
     }
@@ -88,19 +93,24 @@ fn onwards(next: &str) -> &str {
 }
 
 fn form(reader: &Reader, next: &str, name: &str, complaint: Option<&str>) -> Markup {
-    gate(reader, "Watchbell", "", html! {
-        form.panel.gate-f.form action=(links::login()) method="post" {
-            @if let Some(sentence) = complaint {
-                p.err #login-error role="alert" { (parts::small_glyph("down")) (sentence) }
+    gate(
+        reader,
+        "Watchbell",
+        "",
+        html! {
+            form.panel.gate-f.form action=(links::login()) method="post" {
+                @if let Some(sentence) = complaint {
+                    p.err #login-error role="alert" { (parts::small_glyph("down")) (sentence) }
+                }
+                @if links::is_ours(next) { input type="hidden" name="next" value=(next); }
+                div.field {
+                    label for="name" { "Name" }
+                    input.inp #name name="name" value=(name) required maxlength="100" autocomplete="username" autofocus[name.is_empty()]
+                        aria-describedby=[complaint.map(|_| "login-error")];
+                }
+                (password_field("password", "Password", "current-password", None))
+                button.btn.primary.wide { "Sign in" }
             }
-            @if links::is_ours(next) { input type="hidden" name="next" value=(next); }
-            div.field {
-                label for="name" { "Name" }
-                input.inp #name name="name" value=(name) required maxlength="100" autocomplete="username" autofocus[name.is_empty()]
-                    aria-describedby=[complaint.map(|_| "login-error")];
-            }
-            (password_field("password", "Password", "current-password", None))
-            button.btn.primary.wide { "Sign in" }
-        }
-    })
+        },
+    )
 }

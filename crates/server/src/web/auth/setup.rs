@@ -57,7 +57,11 @@ pub(crate) struct Asked {
 }
 
 /// `GET /setup?token=…`
-pub(crate) async fn page(State(web): State<Web>, reader: Reader, Query(asked): Query<Asked>) -> Result<Response, Failure> {
+pub(crate) async fn page(
+    State(web): State<Web>,
+    reader: Reader,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Failure> {
     if web.setup().is_done(&web).await? {
         return Ok(Redirect::to(&links::login()).into_response());
     }
@@ -91,13 +95,11 @@ pub(crate) async fn create(
         return Ok(where_the_link_is(&reader, true).into_response());
     }
     let name = first.name.trim();
-    let complaints: Vec<(&str, String)> = [
-        ("name", name_complaint(name)),
-        ("password", password::complaint(&first.password)),
-    ]
-    .into_iter()
-    .filter_map(|(field, complaint)| Some((field, complaint?)))
-    .collect();
+    let complaints: Vec<(&str, String)> =
+        [("name", name_complaint(name)), ("password", password::complaint(&first.password))]
+            .into_iter()
+            .filter_map(|(field, complaint)| Some((field, complaint?)))
+            .collect();
     if !complaints.is_empty() {
         return Ok(form(&reader, &first.token, name, &complaints).into_response());
     }
@@ -123,20 +125,27 @@ pub(crate) fn name_complaint(name: &str) -> Option<String> {
 
 fn form(reader: &Reader, token: &str, name: &str, complaints: &[(&str, String)]) -> Markup {
     let of = |field: &str| complaints.iter().find(|(of, _)| *of == field).map(|(_, sentence)| sentence.as_str());
-    gate(reader, "Welcome", "One person to begin with: you.", html! {
-        form.panel.gate-f.form action=(links::setup()) method="post" {
-            input type="hidden" name="token" value=(token);
-            div.field {
-                label for="name" { "Your name" }
-                input.inp #name name="name" value=(name) required maxlength="100" autocomplete="username" autofocus
-                    aria-invalid=[of("name").map(|_| "true")] aria-describedby=[of("name").map(|_| "name-error")];
-                @if let Some(sentence) = of("name") { (error(sentence, "name-error")) }
+    gate(
+        reader,
+        "Welcome",
+        "One person to begin with: you.",
+        html! {
+            form.panel.gate-f.form action=(links::setup()) method="post" {
+                input type="hidden" name="token" value=(token);
+                div.field {
+                    label for="name" { "Your name" }
+                    input.inp #name name="name" value=(name) required maxlength="100" autocomplete="username" autofocus
+                        aria-invalid=[of("name").map(|_| "true")] aria-describedby=[of("name").map(|_| "name-error")];
+                    @if let Some(sentence) = of("name") { (error(sentence, "name-error")) }
+                }
+                (password_field("password", "Password", "new-password", of("password")))
+                p.hint {
+                    "At least " (password::SHORTEST) " characters. A sentence is easy to remember and hard to guess."
+                }
+                button.btn.primary.wide { "Begin the watch" }
             }
-            (password_field("password", "Password", "new-password", of("password")))
-            p.hint { "At least " (password::SHORTEST) " characters. A sentence is easy to remember and hard to guess." }
-            button.btn.primary.wide { "Begin the watch" }
-        }
-    })
+        },
+    )
 }
 
 fn error(sentence: &str, id: &str) -> Markup {
@@ -144,19 +153,26 @@ fn error(sentence: &str, id: &str) -> Markup {
 }
 
 fn where_the_link_is(reader: &Reader, wrong: bool) -> Markup {
-    gate(reader, "Welcome", "Nobody has signed in here yet.", html! {
-        div.panel.gate-f.form {
-            @if wrong {
-                p.note.degraded {
-                    (crate::web::parts::glyph("degraded", 16))
-                    span { b { "This link is not the one." } " It changes with every start until it has been used." }
+    gate(
+        reader,
+        "Welcome",
+        "Nobody has signed in here yet.",
+        html! {
+            div.panel.gate-f.form {
+                @if wrong {
+                    p.note.degraded {
+                        (crate::web::parts::glyph("degraded", 16))
+                        span {
+                            b { "This link is not the one." } " It changes with every start until it has been used."
+                        }
+                    }
                 }
+                p {
+                    "Watchbell printed a link to this page when it started, in its log: look at the terminal it runs in, or at "
+                    code.mono { "journalctl -u watchbell" } ", or at the container's log."
+                }
+                p { "Open that link to make the first person." }
             }
-            p {
-                "Watchbell printed a link to this page when it started, in its log: look at the terminal it runs in, or at "
-                code.mono { "journalctl -u watchbell" } ", or at the container's log."
-            }
-            p { "Open that link to make the first person." }
-        }
-    })
+        },
+    )
 }

@@ -10,8 +10,8 @@ use watchbell_core::history::Stretch;
 use watchbell_core::{Timestamp, Verdict};
 use watchbell_store::Bucket;
 
-use crate::web::words::{self, Calendar};
 use crate::web::draw;
+use crate::web::words::{self, Calendar};
 
 /// The span of time a chart shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,9 @@ impl Chart<'_> {
                     @if let Some(limit) = self.slow_above.map(|limit| limit.as_micros() as f64).filter(|limit| *limit <= top) {
                         @let y = draw::percent(1.0 - limit / top);
                         line.limit x1="0" x2="100%" y1=(y) y2=(y) {}
-                        text.limit-t x="6" y=(y) dy="-6" { "slow above " (words::latency(self.slow_above.unwrap_or_default())) }
+                        text.limit-t x="6" y=(y) dy="-6" {
+                            "slow above " (words::latency(self.slow_above.unwrap_or_default()))
+                        }
                     }
                     @if said == 0 { text.none x="50%" y="50%" text-anchor="middle" { "No answers in this window" } }
                     line.cross y1="0" y2="100%" x1="0" x2="0" {}
@@ -140,8 +142,16 @@ impl Chart<'_> {
                 div.tip aria-live="polite" {
                     h4 {}
                     dl {
-                        dt { svg width="12" height="4" aria-hidden="true" { line.key-p50 x2="12" y1="2" y2="2" {} } "Median" } dd {}
-                        dt { svg width="12" height="8" aria-hidden="true" { rect.key-band width="12" height="8" {} } "95th percentile" } dd {}
+                        dt {
+                            svg width="12" height="4" aria-hidden="true" { line.key-p50 x2="12" y1="2" y2="2" {} }
+                            "Median"
+                        }
+                        dd {}
+                        dt {
+                            svg width="12" height="8" aria-hidden="true" { rect.key-band width="12" height="8" {} }
+                            "95th percentile"
+                        }
+                        dd {}
                         dt { "Checks" } dd {}
                     }
                 }
@@ -159,7 +169,15 @@ impl Chart<'_> {
         html! {
             table.tbl.dense {
                 caption.sr { "Response times" }
-                thead { tr { th scope="col" { "From" } th.r scope="col" { "Checks" } th.r scope="col" { "Failed" } th.r scope="col" { "Median" } th.r scope="col" { "Highest" } } }
+                thead {
+                    tr {
+                        th scope="col" { "From" }
+                        th.r scope="col" { "Checks" }
+                        th.r scope="col" { "Failed" }
+                        th.r scope="col" { "Median" }
+                        th.r scope="col" { "Highest" }
+                    }
+                }
                 tbody {
                     @for (index, piece) in pieces.iter().enumerate().rev() {
                         @let seen: Vec<Point> = piece.iter().flatten().copied().collect();
@@ -172,7 +190,9 @@ impl Chart<'_> {
                             td.r.num { (checks) }
                             td.r.num { @if failed > 0 { span.down-t.b { (failed) } } @else { "0" } }
                             td.r.num { (range(&medians)) }
-                            td.r.num { (seen.iter().filter_map(|it| it.highest).max().map_or_else(|| "–".into(), |it| words::millis(micros(it)))) }
+                            td.r.num {
+                                (seen.iter().filter_map(|it| it.highest).max().map_or_else(|| "–".into(), |it| words::millis(micros(it))))
+                            }
                         }
                     }
                 }
@@ -213,14 +233,15 @@ impl Chart<'_> {
         seen.sort_unstable();
         let highest = seen.last().copied().unwrap_or(0);
         let usual = seen.get(seen.len().saturating_sub(1) * 98 / 100).copied().unwrap_or(0);
-        let shown = if seen.len() >= 50 && highest > usual.saturating_mul(4) { usual.saturating_mul(2) } else { highest };
+        let shown =
+            if seen.len() >= 50 && highest > usual.saturating_mul(4) { usual.saturating_mul(2) } else { highest };
         let limit = self.slow_above.map_or(0.0, |limit| limit.as_micros() as f64);
         // The limit is shown where it is near what is measured, not where it would flatten it.
         let wanted = f64::from(shown).max(if limit <= f64::from(shown) * 3.0 { limit } else { 0.0 });
         round_up(wanted * 1.08)
     }
 
-    fn x(&self, index: usize, count: usize) -> f64 {
+    fn x(index: usize, count: usize) -> f64 {
         (index as f64 + 0.5) / count as f64 * WIDTH
     }
 
@@ -233,7 +254,8 @@ impl Chart<'_> {
         for (index, point) in points.iter().enumerate() {
             match point {
                 Some(point) if point.median.is_some() => {
-                    let near = runs.last().and_then(|run| run.last()).is_some_and(|(last, _)| (index - last) as f64 <= reach);
+                    let near =
+                        runs.last().and_then(|run| run.last()).is_some_and(|(last, _)| (index - last) as f64 <= reach);
                     if broken || !near {
                         runs.push(Vec::new());
                     }
@@ -256,11 +278,18 @@ impl Chart<'_> {
                 let Some(value) = of(point) else { continue };
                 let letter = if place == 0 { 'M' } else { 'L' };
                 // Writing to a string does not fail.
-                let _ = write!(path, "{letter}{} {}", draw::number(self.x(*index, points.len())), draw::number(y(value, top)));
+                let _ = write!(
+                    path,
+                    "{letter}{} {}",
+                    draw::number(Self::x(*index, points.len())),
+                    draw::number(y(value, top))
+                );
             }
-            if let [(index, point)] = run.as_slice() && of(point).is_some() {
+            if let [(_, point)] = run.as_slice()
+                && of(point).is_some()
+            {
                 // A lone point is a short stroke, else nobody would see it.
-                let _ = write!(path, "h{}", draw::number((WIDTH / points.len() as f64).max(1.0) + 0.0 * *index as f64));
+                let _ = write!(path, "h{}", draw::number((WIDTH / points.len() as f64).max(1.0)));
             }
         }
         path
@@ -274,7 +303,12 @@ impl Chart<'_> {
             let lower = run.iter().rev().map(|(index, point)| (*index, point.median));
             for (place, (index, value)) in upper.chain(lower).enumerate() {
                 let letter = if place == 0 { 'M' } else { 'L' };
-                let _ = write!(path, "{letter}{} {}", draw::number(self.x(index, points.len())), draw::number(y(value.unwrap_or(0), top)));
+                let _ = write!(
+                    path,
+                    "{letter}{} {}",
+                    draw::number(Self::x(index, points.len())),
+                    draw::number(y(value.unwrap_or(0), top))
+                );
             }
             path.push('Z');
         }
@@ -320,7 +354,11 @@ impl Chart<'_> {
                 @let stretch = shown[place].0;
                 @let down = stretch.verdict == Verdict::Down;
                 text.inc-t[down].gap-t[!down].hide-s[!is_last] x=(draw::percent(middle)) y="-9" text-anchor=(if is_last { "end" } else { "middle" }) {
-                    @if down { "Down " (words::length(self.down_for.filter(|_| is_last).unwrap_or_else(|| stretch.length()))) } @else { "Not watching" }
+                    @if down {
+                        "Down " (words::length(self.down_for.filter(|_| is_last).unwrap_or_else(|| stretch.length())))
+                    } @else {
+                        "Not watching"
+                    }
                 }
             }
         }
@@ -336,7 +374,11 @@ impl Chart<'_> {
         };
         let from = self.calendar.local(self.from());
         let begin = if step_hours == 0 { from.clone() } else { from.start_of_day().unwrap_or_else(|_| from.clone()) };
-        let step = if step_hours == 0 { Duration::from_secs(600) } else { Duration::from_secs(step_hours.unsigned_abs() * 3600) };
+        let step = if step_hours == 0 {
+            Duration::from_secs(600)
+        } else {
+            Duration::from_secs(step_hours.unsigned_abs() * 3600)
+        };
         let mut moment = Timestamp::from_millis(begin.timestamp().as_millisecond());
         if step_hours == 0 {
             let past = moment.as_millis().rem_euclid(600_000);
@@ -348,7 +390,11 @@ impl Chart<'_> {
             if (0.03..0.94).contains(&share) {
                 let local = self.calendar.local(moment);
                 let is_midnight = local.hour() == 0 && local.minute() == 0;
-                let text = if self.window == Window::Day && is_midnight { local.strftime("%a %-d %b") } else { local.strftime(pattern) };
+                let text = if self.window == Window::Day && is_midnight {
+                    local.strftime("%a %-d %b")
+                } else {
+                    local.strftime(pattern)
+                };
                 marks.push((share, text.to_string()));
             }
             moment = moment + step;
@@ -359,15 +405,21 @@ impl Chart<'_> {
     fn label(&self, points: &[Option<Point>]) -> String {
         let mut medians: Vec<u32> = points.iter().flatten().filter_map(|point| point.median).collect();
         medians.sort_unstable();
-        let middle = medians.get(medians.len() / 2).map_or_else(|| "no answers".into(), |it| format!("median {}", words::latency(micros(*it))));
+        let middle = medians
+            .get(medians.len() / 2)
+            .map_or_else(|| "no answers".into(), |it| format!("median {}", words::latency(micros(*it))));
         let outages: Vec<String> = self
             .stretches
             .iter()
             .filter(|it| it.verdict == Verdict::Down)
             .map(|it| format!("{} for {}", self.calendar.short(it.from), words::length(it.length())))
             .collect();
-        let down = if outages.is_empty() { "Never down".to_owned() } else { format!("Down {}", words::listed(&outages)) };
-        format!("Response time, last {}: {middle}. {down}. Left and right arrow keys read single points.", self.window.word())
+        let down =
+            if outages.is_empty() { "Never down".to_owned() } else { format!("Down {}", words::listed(&outages)) };
+        format!(
+            "Response time, last {}: {middle}. {down}. Left and right arrow keys read single points.",
+            self.window.word()
+        )
     }
 
     /// What the crosshair reads.
@@ -443,7 +495,11 @@ fn tick(value: f64, top: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
-    if top > 2_000_000.0 || value >= 1_000_000.0 { format!("{}\u{a0}s", draw::number(value / 1e6)) } else { format!("{}\u{a0}ms", draw::number(value / 1000.0)) }
+    if top > 2_000_000.0 || value >= 1_000_000.0 {
+        format!("{}\u{a0}s", draw::number(value / 1e6))
+    } else {
+        format!("{}\u{a0}ms", draw::number(value / 1000.0))
+    }
 }
 
 /// The response of the last day as a small area, for large cards. Nothing if there is too little to draw.
@@ -479,7 +535,10 @@ pub(crate) fn area(buckets: &[Bucket], from: Timestamp, to: Timestamp) -> Option
 
 /// JSON for a script element: nothing in it can end the element.
 pub(crate) fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned()).replace('<', "\\u003c").replace('\u{2028}', "\\u2028")
+    serde_json::to_string(value)
+        .unwrap_or_else(|_| "null".to_owned())
+        .replace('<', "\\u003c")
+        .replace('\u{2028}', "\\u2028")
 }
 
 #[cfg(test)]

@@ -23,7 +23,9 @@ pub(crate) fn days(days: &[Day], label: &str, calendar: &Calendar) -> Markup {
             svg.days viewBox={ "0 0 " (width) " 34" } width="100%" height="34" preserveAspectRatio="none" role="img" aria-label=(label) {
                 path.u d=(calm(days, |day| day.is_judged() && !is_troubled(day))) {}
                 path.x d=(calm(days, |day| !day.is_judged())) {}
-                @for (index, day) in days.iter().enumerate().filter(|(_, day)| is_troubled(day)) { (bar(index * STEP, day)) }
+                @for (index, day) in days.iter().enumerate().filter(|(_, day)| is_troubled(day)) {
+                    (bar(index * STEP, day))
+                }
             }
             div.tip role="presentation" { h4 {} p {} }
             script type="application/json" { (maud::PreEscaped(super::chart::json(&said))) }
@@ -88,7 +90,8 @@ fn told(day: &Day) -> String {
     }
     let percent = day.uptime.percent().map(|it| it.to_string()).unwrap_or_default();
     let mut said = vec![format!("{percent} up")];
-    for (length, word) in [(day.uptime.down, "down"), (day.uptime.degraded, "slow"), (day.uptime.unknown, "not judged")] {
+    for (length, word) in [(day.uptime.down, "down"), (day.uptime.degraded, "slow"), (day.uptime.unknown, "not judged")]
+    {
         // The day that is not over is not unknown.
         if length >= std::time::Duration::from_secs(if word == "not judged" { 600 } else { 1 }) {
             said.push(format!("{} {word}", words::fine_length(length)));

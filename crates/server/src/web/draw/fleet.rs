@@ -13,8 +13,8 @@ const ROWS: usize = 7;
 /// From one cell to the next, the cut included.
 const STEP: usize = 6;
 const CELL: usize = 5;
-/// A block shows so many cells; what it has more is said in its count.
-const MOST_CELLS: usize = 700;
+/// A block has so many cells at most; in a larger group each cell stands for several neighbours.
+const MOST_CELLS: usize = 18 * ROWS;
 
 pub(crate) struct Block<'a> {
     pub group: &'a str,
@@ -23,7 +23,8 @@ pub(crate) struct Block<'a> {
 
 pub(crate) fn fleet(blocks: &[Block<'_>]) -> Markup {
     // From twenty groups on, calm ones are told in one word.
-    let calm_ones: Vec<&Block<'_>> = if blocks.len() >= 20 { blocks.iter().filter(|block| worst(block).is_none()).collect() } else { Vec::new() };
+    let calm_ones: Vec<&Block<'_>> =
+        if blocks.len() >= 20 { blocks.iter().filter(|block| worst(block).is_none()).collect() } else { Vec::new() };
     html! {
         section.fleet #fleet aria-label="All monitors by group" {
             ul {
@@ -43,26 +44,39 @@ pub(crate) fn fleet(blocks: &[Block<'_>]) -> Markup {
 
 fn site(block: &Block<'_>) -> Markup {
     let worst = worst(block);
-    let cells = block.cells.len().min(MOST_CELLS);
-    let columns = cells.div_ceil(ROWS).max(1);
+    let (cells, each) = shared(&block.cells);
+    let columns = cells.len().div_ceil(ROWS).max(1);
     let (width, height) = (columns * STEP + 3, ROWS * STEP + 3);
     html! {
-        a.site.bad[worst.is_some()] href=(links::filtered(&format!("group:\"{}\"", block.group))) {
+        a.site.bad[worst.is_some()] href=(links::filtered(&format!("group:\"{}\"", block.group)))
+            title=[(each > 1).then(|| format!("{}, {each} to a cell", words::counted(block.cells.len(), "monitor", "monitors")))] {
             span.t {
                 b.clip { (block.group) }
                 @match worst {
-                    Some((shown, count)) => span class={ (shown.class()) "-t" } { (parts::small_glyph(shown.class())) (count) span.sr { " " (shown.word()) } },
+                    Some((shown, count)) => span class={ (shown.class()) "-t" } {
+                        (parts::small_glyph(shown.class())) (count) span.sr { " " (shown.word()) }
+                    },
                     None => span.i3 { (words::count(block.cells.len() as u64)) },
                 }
             }
             svg viewBox={ "-2 -2 " (width) " " (height) } width=(width) height=(height) aria-hidden="true" {
-                path.u d=(ground(cells, columns)) {}
-                @for (index, shown) in block.cells.iter().take(cells).enumerate() {
+                path.u d=(ground(cells.len(), columns)) {}
+                @for (index, shown) in cells.iter().enumerate() {
                     (mark(index % columns * STEP, index / columns * STEP, *shown))
                 }
             }
         }
     }
+}
+
+/// At most [`MOST_CELLS`] cells, each the worst of so many neighbours. One that is up hides those that rest beside it.
+fn shared(all: &[Shown]) -> (Vec<Shown>, usize) {
+    let each = all.len().div_ceil(MOST_CELLS).max(1);
+    let of = |neighbours: &[Shown]| {
+        let worst = neighbours.iter().copied().min().unwrap_or(Shown::Up);
+        if worst > Shown::Unknown && neighbours.contains(&Shown::Up) { Shown::Up } else { worst }
+    };
+    (all.chunks(each).map(of).collect(), each)
 }
 
 /// The worst state of a block that needs somebody, and how many have it.
@@ -91,8 +105,14 @@ fn mark(x: usize, y: usize, shown: Shown) -> Markup {
             Shown::Up => {},
             Shown::Down => rect.f-down x=(left - 1.0) y=(top - 1.0) width="7" height="7" {},
             Shown::Degraded => path.f-degraded d={ "M" (left - 1.5) " " (top + 6.0) "h8l-4-7.5z" } {},
-            Shown::Unknown => { rect.hole x=(left - 0.5) y=(top - 0.5) width="6" height="6" {} rect.ring x=(left + 0.5) y=(top + 0.5) width="4" height="4" {} },
-            Shown::Paused | Shown::Pending => { rect.hole x=(left - 0.5) y=(top - 0.5) width="6" height="6" {} rect.f-paused x=(left + 1.5) y=(top + 1.5) width="2" height="2" {} },
+            Shown::Unknown => {
+                rect.hole x=(left - 0.5) y=(top - 0.5) width="6" height="6" {}
+                rect.ring x=(left + 0.5) y=(top + 0.5) width="4" height="4" {}
+            },
+            Shown::Paused | Shown::Pending => {
+                rect.hole x=(left - 0.5) y=(top - 0.5) width="6" height="6" {}
+                rect.f-paused x=(left + 1.5) y=(top + 1.5) width="2" height="2" {}
+            },
         }
     }
 }
@@ -108,6 +128,15 @@ mod tests {
         assert_eq!(drawn.matches("<path").count(), 1);
         assert_eq!(drawn.matches("<rect").count(), 0);
         assert!(drawn.contains("M0 2.5h107M0 8.5h107") && drawn.contains("M0 38.5h101"), "{drawn}");
+    }
+
+    #[test]
+    fn a_large_group_shares_its_cells_and_one_outage_is_seen() {
+        let mut all = vec![Shown::Up; 1000];
+        all[500] = Shown::Down;
+        all[0] = Shown::Paused;
+        let (cells, each) = shared(&all);
+        assert_eq!((cells.len(), each, cells[0], cells[62]), (125, 8, Shown::Up, Shown::Down));
     }
 
     #[test]

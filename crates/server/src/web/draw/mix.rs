@@ -14,8 +14,10 @@ const NARROWEST: f64 = 7.0;
 const ORDER: [Shown; 6] = [Shown::Up, Shown::Pending, Shown::Paused, Shown::Unknown, Shown::Degraded, Shown::Down];
 
 pub(crate) fn mix(counts: &Counts) -> Markup {
-    let present: Vec<(Shown, usize)> = ORDER.into_iter().map(|shown| (shown, counts.of(shown))).filter(|(_, count)| *count > 0).collect();
-    let said: Vec<String> = present.iter().map(|(shown, count)| format!("{count} {}", shown.word().to_lowercase())).collect();
+    let present: Vec<(Shown, usize)> =
+        ORDER.into_iter().map(|shown| (shown, counts.of(shown))).filter(|(_, count)| *count > 0).collect();
+    let said: Vec<String> =
+        present.iter().map(|(shown, count)| format!("{count} {}", shown.word().to_lowercase())).collect();
     let bars = bars(&present.iter().map(|(_, count)| *count).collect::<Vec<_>>());
     html! {
         div.end.mix {

@@ -68,7 +68,8 @@ mod tests {
     fn runs_of_each_state_share_a_path_and_trouble_lies_on_top() {
         use Verdict::{Degraded, Down, Pending, Unknown, Up};
         let drawn = paths(&[Pending, Up, Up, Degraded, Down, Up, Unknown], 4);
-        let expected = [('u', "M4 11h7M20 11h3"), ('p', "M0 11h3"), ('n', "M24 11h3"), ('g', "M12 11h3"), ('d', "M16 11h3")];
+        let expected =
+            [('u', "M4 11h7M20 11h3"), ('p', "M0 11h3"), ('n', "M24 11h3"), ('g', "M12 11h3"), ('d', "M16 11h3")];
         assert_eq!(drawn, expected.map(|(letter, path)| (letter, path.to_owned())));
     }
 

@@ -7,17 +7,19 @@ use crate::web::{draw, parts, words};
 use std::time::Duration;
 
 /// The classes of the five phases, in order of time.
-const PHASES: [(&str, &str); 5] = [("DNS", "ph1"), ("Connect", "ph2"), ("TLS", "ph3"), ("Wait", "ph4"), ("Transfer", "ph5")];
+const PHASES: [(&str, &str); 5] =
+    [("DNS", "ph1"), ("Connect", "ph2"), ("TLS", "ph3"), ("Wait", "ph4"), ("Transfer", "ph5")];
 
 /// Whether a failure of this name broke off the last phase. Other failures are whole answers that were not good.
 pub(crate) fn ends_in_a_phase(code: &str) -> bool {
-    code.starts_with("tls") || matches!(code, "name" | "refused" | "unreachable" | "timeout" | "reset" | "proxy" | "egress")
+    code.starts_with("tls")
+        || matches!(code, "name" | "refused" | "unreachable" | "timeout" | "reset" | "proxy" | "egress")
 }
 
 /// `usual` are the same monitor's phases when all is well; `failed` says that the check ended in its last phase.
 pub(crate) fn waterfall(phases: &Phases, took: Duration, usual: Option<&Phases>, failed: bool, slim: bool) -> Markup {
     let bars = bars(phases);
-    let usual_bars = usual.map(bars_of).unwrap_or_default();
+    let usual_bars = usual.map(self::bars).unwrap_or_default();
     let sum = |bars: &[(&str, u64, u64)]| bars.last().map_or(0, |(_, begin, length)| begin + length);
     let whole = sum(&bars).max(sum(&usual_bars)).max(1) as f64;
     let last = bars.last().map(|(name, ..)| *name);
@@ -56,12 +58,17 @@ pub(crate) fn waterfall(phases: &Phases, took: Duration, usual: Option<&Phases>,
                     th scope="row" { "Total" }
                     td {}
                     td.ms.num { (words::millis(took)) }
-                    @if usual.is_some() { td.vs.num { @if sum(&usual_bars) > 0 { "usually " (short_millis(sum(&usual_bars))) } } }
+                    @if usual.is_some() {
+                        td.vs.num { @if sum(&usual_bars) > 0 { "usually " (short_millis(sum(&usual_bars))) } }
+                    }
                 }
             }
         }
         @if failed && let Some(name) = last {
-            p.note.mt12 { (parts::icon("eye")) span { "It ended while " b { (doing(name)) } ", after " (words::latency(took)) "." } }
+            p.note.mt12 {
+                (parts::icon("eye"))
+                span { "It ended while " b { (doing(name)) } ", after " (words::latency(took)) "." }
+            }
         }
     }
 }
@@ -82,10 +89,6 @@ fn short_millis(micros: u64) -> String {
         ..1000 => "<\u{a0}1".to_owned(),
         micros => words::count(micros / 1000),
     }
-}
-
-fn bars_of(phases: &Phases) -> Vec<(&'static str, u64, u64)> {
-    bars(phases)
 }
 
 /// Name, begin and length in microseconds: phases follow each other.

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use watchbell_core::catalog::{Control, Field, HIDDEN};
 use watchbell_core::kind::Complaint;
 
-use super::{ESSENTIALS, Filled, Form, Part, is_on_by_default, is_word, path_of};
+use super::{ESSENTIALS, Filled, Form, Part, is_empty_row, is_on_by_default, is_word, path_of};
 use crate::web::parts;
 
 /// What the schema alone does not know.
@@ -53,14 +53,32 @@ impl Form {
                 div.note.down.mistakes #mistakes role="alert" tabindex="-1" autofocus {
                     (parts::glyph("down", 16))
                     div {
-                        b { @if complaints.len() == 1 { "One thing to change" } @else { (complaints.len()) " things to change" } }
+                        b {
+                            @if complaints.len() == 1 {
+                                "One thing to change"
+                            } @else {
+                                (complaints.len()) " things to change"
+                            }
+                        }
                         ul { @for complaint in complaints {
-                            li { a.link href={ "#" (id_of(&self.nearest(&complaint.field))) } { (parts::prose(&complaint.sentence)) } }
+                            li {
+                                @if let Some(title) = self.title(&complaint.field) { (title) ": " }
+                                a.link href={ "#" (id_of(&self.nearest(&complaint.field))) } {
+                                    (parts::prose(&complaint.sentence))
+                                }
+                            }
                         } }
                     }
                 }
             }
         }
+    }
+
+    /// What people call the field that a complaint is about.
+    fn title(&self, field: &str) -> Option<&str> {
+        let name = name_of(field);
+        let around = |part: &&Part| name == part.name || name.starts_with(&format!("{}.", part.name));
+        self.parts.iter().find(around).map(|part| part.field.title.as_str())
     }
 
     /// The name of the field that a complaint is about, or of the one around it.
@@ -143,7 +161,11 @@ impl Pen<'_> {
             Control::Switch => Some(title),
             Control::Secret => Some(format!("{title} set")),
             Control::List(_) | Control::Map(_) => {
-                let rows = self.filled.rows(&part.name).into_iter().filter(|row| !self.filled.is_blank(&format!("{}.{row}", part.name)));
+                let rows = self
+                    .filled
+                    .rows(&part.name)
+                    .into_iter()
+                    .filter(|row| !self.filled.is_blank(&format!("{}.{row}", part.name)));
                 Some(format!("{} {title}", rows.count()))
             }
             Control::Object(_) => Some(title),
@@ -233,7 +255,9 @@ impl Pen<'_> {
                 }
             }
             @for (index, sentence) in complaints.iter().enumerate() {
-                p.err id=[(index == 0).then(|| format!("{}-error", id_of(name)))] { (parts::small_glyph("down")) span { (parts::prose(sentence)) } }
+                p.err id=[(index == 0).then(|| format!("{}-error", id_of(name)))] {
+                    (parts::small_glyph("down")) span { (parts::prose(sentence)) }
+                }
             }
         }
     }
@@ -242,7 +266,9 @@ impl Pen<'_> {
     fn complaints(&self, name: &str, below: bool) -> Vec<&str> {
         let path = path_of(name);
         let is_about = |field: &str| {
-            field == path || field == name || (below && field.strip_prefix(&path).is_some_and(|rest| rest.starts_with(['.', '['])))
+            field == path
+                || field == name
+                || (below && field.strip_prefix(&path).is_some_and(|rest| rest.starts_with(['.', '['])))
         };
         self.hints.complaints.iter().filter(|it| is_about(&it.field)).map(|it| it.sentence.as_str()).collect()
     }
@@ -259,7 +285,10 @@ impl Pen<'_> {
         let value = self.filled.get(name).unwrap_or_default();
         match &field.control {
             Control::Switch => html! {
-                label.opt-row { input.check type="checkbox" name=(name) value="true" checked[self.is_on(field, name)]; span { (field.title) } }
+                label.opt-row {
+                    input.check type="checkbox" name=(name) value="true" checked[self.is_on(field, name)];
+                    span { (field.title) }
+                }
             },
             Control::Choice(words) => self.select(field, name, words),
             Control::Secret => self.secret(field, name),
@@ -289,7 +318,7 @@ impl Pen<'_> {
         let input = html! {
             input #(id_of(name)) class=(class) type=(kind) name=(name) value=(value) inputmode=[mode] autocomplete="off"
                 spellcheck=[matches!(field.control, Control::Url).then_some("false")]
-                placeholder=[self.placeholder(field, name)]
+                placeholder=[self.placeholder(field, name)] list=[(name == "group").then_some("groups")]
                 aria-invalid=[(!self.complaints(name, false).is_empty()).then_some("true")]
                 aria-describedby=[self.described(field, name)];
         };
@@ -332,7 +361,10 @@ impl Pen<'_> {
             }
             @if is_set {
                 input type="hidden" name={ (name) ".set" } value="1";
-                label.opt-row.small { input.check type="checkbox" name={ (name) ".remove" } value="1" checked[removed]; span { "Remove it" } }
+                label.opt-row.small {
+                    input.check type="checkbox" name={ (name) ".remove" } value="1" checked[removed];
+                    span { "Remove it" }
+                }
             }
         }
     }
@@ -344,7 +376,11 @@ impl Pen<'_> {
         html! {
             select.inp #(id_of(name)) name=(name) aria-describedby=[self.described(field, name)]
                 aria-invalid=[(!self.complaints(name, false).is_empty()).then_some("true")] {
-                @if open { option value="" selected[value.is_empty()] { ((self.hints.empty)(name).unwrap_or_else(|| "Not set".into())) } }
+                @if open {
+                    option value="" selected[value.is_empty()] {
+                        ((self.hints.empty)(name).unwrap_or_else(|| "Not set".into()))
+                    }
+                }
                 @for (word, label) in words {
                     option value=(word) selected[value == word] { (label) }
                 }
@@ -356,20 +392,34 @@ impl Pen<'_> {
         if let Some(choices) = (self.hints.choices)(name) {
             return self.ticks(&choices, name);
         }
-        let rows = self.rows(name, |row| self.filled.is_blank(row));
         let inline = !matches!(item.control, Control::Object(_) | Control::OneOf(_) | Control::Map(_) | Control::Yaml);
+        let is_blank = |row: &str| is_empty_row(item, row, self.filled);
+        let spare = if inline { SPARE_ROWS } else { 1 };
+        let rows = self.rows(name, spare, is_blank);
         html! {
             div.rows.inline[inline] data-rows=(name) {
                 @for row in rows {
                     @let below = format!("{name}.{row}");
-                    div.list-row {
-                        @if inline { (self.control(item, &below)) } @else { (self.boxed(item, &below)) }
-                        @for sentence in self.complaints(&below, false) {
-                            p.err { (parts::small_glyph("down")) span { (parts::prose(sentence)) } }
+                    @if inline {
+                        div.list-row { (self.control(item, &below)) (self.row_errors(&below)) }
+                    } @else if is_blank(&below) {
+                        // What is large and empty opens when it is wanted, with or without a script.
+                        details.list-row.spare {
+                            summary.btn.ghost.sm { (parts::icon("plus")) "Add" } (self.boxed(item, &below))
                         }
+                    } @else {
+                        div.list-row { (self.boxed(item, &below)) (self.row_errors(&below)) }
                     }
                 }
                 (add_row(name))
+            }
+        }
+    }
+
+    fn row_errors(&self, name: &str) -> Markup {
+        html! {
+            @for sentence in self.complaints(name, false) {
+                p.err { (parts::small_glyph("down")) span { (parts::prose(sentence)) } }
             }
         }
     }
@@ -381,8 +431,13 @@ impl Pen<'_> {
 
     /// A list of known values, one tick each. Values that are no longer known stay visible.
     fn ticks(&self, choices: &[(String, String)], name: &str) -> Markup {
-        let chosen: Vec<&str> =
-            self.filled.rows(name).into_iter().filter_map(|row| self.filled.get(&format!("{name}.{row}"))).filter(|it| !it.is_empty()).collect();
+        let chosen: Vec<&str> = self
+            .filled
+            .rows(name)
+            .into_iter()
+            .filter_map(|row| self.filled.get(&format!("{name}.{row}")))
+            .filter(|it| !it.is_empty())
+            .collect();
         let gone = chosen.iter().filter(|value| !choices.iter().any(|(known, _)| known == **value));
         let all: Vec<(&str, &str)> = choices
             .iter()
@@ -403,7 +458,7 @@ impl Pen<'_> {
     }
 
     fn map(&self, inner: &Field, name: &str) -> Markup {
-        let rows = self.rows(name, |row| self.filled.is_blank(row));
+        let rows = self.rows(name, SPARE_ROWS, |row| self.filled.is_blank(row));
         html! {
             div.rows data-rows=(name) {
                 @for row in rows {
@@ -420,11 +475,11 @@ impl Pen<'_> {
     }
 
     /// The rows to draw: those filled in, and some to spare.
-    fn rows(&self, name: &str, is_blank: impl Fn(&str) -> bool) -> Vec<usize> {
+    fn rows(&self, name: &str, spare: usize, is_blank: impl Fn(&str) -> bool) -> Vec<usize> {
         let rows = self.filled.rows(name);
         let used = rows.iter().rev().find(|row| !is_blank(&format!("{name}.{row}"))).map_or(0, |row| row + 1);
-        let wished = self.filled.get("more").filter(|more| *more == name).map_or(0, |_| SPARE_ROWS);
-        (0..used + SPARE_ROWS + wished).collect()
+        let wished = self.filled.get("more").filter(|more| *more == name).map_or(0, |_| spare);
+        (0..used + spare + wished).collect()
     }
 
     fn one_of(&self, field: &Field, branches: &[(String, Field)], name: &str) -> Markup {
@@ -435,7 +490,7 @@ impl Pen<'_> {
             html! {
                 label.opt-row {
                     input.check type="radio" name=(name) value=(value) checked[chosen == value];
-                    span { span.b { (label) } @if !help.is_empty() { " " span.i3 { (help) } } }
+                    span { span.b { (label) } @if !help.is_empty() { " " span.i3 { (parts::prose(help)) } } }
                 }
             }
         };
@@ -462,13 +517,17 @@ fn add_row(name: &str) -> Markup {
 
 /// A control that wants the whole width.
 fn is_wide(control: &Control, name: &str) -> bool {
-    matches!(control, Control::Url | Control::Yaml) || is_long(name)
+    match control {
+        Control::Url | Control::Yaml => true,
+        Control::Text { .. } => is_long(name),
+        _ => false,
+    }
 }
 
 /// Texts of several lines, by what they are called.
 fn is_long(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
-    matches!(last, "body" | "note" | "text" | "template" | "query" | "send") || last.ends_with("_pem") || last.ends_with("_body")
+    matches!(last, "body" | "note" | "text" | "template" | "query" | "send") || last.ends_with("_pem")
 }
 
 fn plain(value: &serde_json::Value) -> String {

@@ -263,7 +263,8 @@ fn read_control(field: &Field, name: &str, filled: &Filled, complaints: &mut Vec
                     ("", Some(value)) if value == HIDDEN => {}
                     ("", Some(_)) => complaints.push(Complaint::new(path_of(name), "A value stands without a name.")),
                     (key, value) => {
-                        let empty = || if matches!(inner.control, Control::Text { .. }) { "".into() } else { Value::Null };
+                        let empty =
+                            || if matches!(inner.control, Control::Text { .. }) { "".into() } else { Value::Null };
                         map.insert(key.to_owned(), value.unwrap_or_else(empty));
                     }
                 }
@@ -343,7 +344,9 @@ fn read_control(field: &Field, name: &str, filled: &Filled, complaints: &mut Vec
 /// does not count.
 fn is_empty_row(item: &Field, name: &str, filled: &Filled) -> bool {
     match &item.control {
-        Control::Object(fields) => fields.iter().all(|field| is_empty_row(field, &format!("{name}.{}", field.name), filled)),
+        Control::Object(fields) => {
+            fields.iter().all(|field| is_empty_row(field, &format!("{name}.{}", field.name), filled))
+        }
         Control::Choice(_) => item.required || filled.is_blank(name),
         Control::Switch => true,
         Control::OneOf(branches) => {

@@ -41,7 +41,8 @@ fn posted(html: &str) -> Filled {
             pairs.push((name.unwrap(), text));
         } else if tag.starts_with("<select") {
             let options = after.split("</select>").next().unwrap();
-            let chosen = options.split("<option").skip(1).find(|option| option.split('>').next().unwrap().contains(" selected"));
+            let chosen =
+                options.split("<option").skip(1).find(|option| option.split('>').next().unwrap().contains(" selected"));
             let first = options.split("<option").nth(1);
             if let Some(option) = chosen.or(first) {
                 let value = option.split("value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
@@ -142,7 +143,10 @@ fn a_secret_is_never_drawn_and_stays_until_it_is_replaced_or_removed() {
     filled.set("webhook.headers.0.key", "");
     let (mut back, complaints) = form.read(&filled);
     catalog::keep_secrets(&schemas::CHANNEL, &mut back, &channel);
-    assert_eq!((complaints, &back["webhook"]["secret"], &back["webhook"]["headers"]), (Vec::new(), &Value::Null, &Value::Null));
+    assert_eq!(
+        (complaints, &back["webhook"]["secret"], &back["webhook"]["headers"]),
+        (Vec::new(), &Value::Null, &Value::Null)
+    );
 }
 
 #[test]
@@ -174,7 +178,11 @@ fn everything_typed_stays_text() {
 
 #[test]
 fn names_and_paths_lead_to_each_other() {
-    for (name, path) in [("probe.http.url", "probe.http.url"), ("accept.0", "accept[0]"), ("assertions.12.regex", "assertions[12].regex")] {
+    for (name, path) in [
+        ("probe.http.url", "probe.http.url"),
+        ("accept.0", "accept[0]"),
+        ("assertions.12.regex", "assertions[12].regex"),
+    ] {
         assert_eq!(path_of(name), path);
     }
 }

@@ -23,7 +23,9 @@ pub(crate) async fn page(State(web): State<Web>, reader: Reader) -> Result<Marku
     let main = html! {
         div.headline.tight.plain {
             div { h1 { "Alerting" } p { "Who is told, how, and whether it arrived." } }
-            @if reader.is_editor() { div.end.row { a.btn.primary href=(links::new_channel()) { (parts::icon("plus")) "Add channel" } } }
+            @if reader.is_editor() {
+                div.end.row { a.btn.primary href=(links::new_channel()) { (parts::icon("plus")) "Add channel" } }
+            }
         }
         @for fragment in fragments(&web, &reader, &shell).await? { (maud::PreEscaped(fragment.html)) }
     };
@@ -47,41 +49,57 @@ async fn fragments(web: &Web, reader: &Reader, shell: &Shell) -> Result<Vec<Frag
     Ok(vec![
         Fragment::new("given-up", given_up(shell)),
         Fragment::new("tabs", tabs(channels.len(), shell, true)),
-        Fragment::new("channels", html! {
-            div #channels {
-                @if channels.is_empty() { section.panel { (empty(reader)) } }
-                @else {
-                    div.tbl-wrap {
-                        table.tbl.duo {
-                            caption.sr { "Channels" }
-                            colgroup { col.c-state; col.a-name; col.hide-s; col.a-note.hide-s; col.c-up.hide-m; col.a-act; }
-                            thead { tr {
-                                th scope="col" { span.w { "State" } }
-                                th scope="col" { "Channel" }
-                                th.hide-s scope="col" { "By" }
-                                th.hide-s scope="col" { "Lately" }
-                                th.r.hide-m scope="col" { "Monitors" }
-                                th scope="col" { span.sr { "Actions" } }
-                            } }
-                            tbody { @for channel in &channels {
-                                (row(channel, used(channel), fallback.as_ref() == Some(&channel.slug), reader))
-                            } }
+        Fragment::new(
+            "channels",
+            html! {
+                div #channels {
+                    @if channels.is_empty() { section.panel { (empty(reader)) } }
+                    @else {
+                        div.tbl-wrap {
+                            table.tbl.duo {
+                                caption.sr { "Channels" }
+                                colgroup {
+                                    col.c-state; col.a-name; col.hide-s; col.a-note.hide-s; col.c-up.hide-m; col.a-act;
+                                }
+                                thead { tr {
+                                    th scope="col" { span.w { "State" } }
+                                    th scope="col" { "Channel" }
+                                    th.hide-s scope="col" { "By" }
+                                    th.hide-s scope="col" { "Lately" }
+                                    th.r.hide-m scope="col" { "Monitors" }
+                                    th scope="col" { span.sr { "Actions" } }
+                                } }
+                                tbody { @for channel in &channels {
+                                    (row(channel, used(channel), fallback.as_ref() == Some(&channel.slug), reader))
+                                } }
+                            }
                         }
                     }
                 }
-            }
-        }),
-        Fragment::new("lately", html! {
-            section.panel.mt #lately aria-labelledby="h-lately" {
-                div.panel-h { h2 #h-lately { "Deliveries" } span.sub { "newest first" } span.end { a.btn.ghost.sm href=(links::deliveries()) { "All" } } }
-                @if lately.is_empty() { div.panel-b { p.i3 { "Nothing was sent yet." } } } @else { (table(&lately, reader)) }
-            }
-        }),
+            },
+        ),
+        Fragment::new(
+            "lately",
+            html! {
+                section.panel.mt #lately aria-labelledby="h-lately" {
+                    div.panel-h {
+                        h2 #h-lately { "Deliveries" }
+                        span.sub { "newest first" }
+                        span.end { a.btn.ghost.sm href=(links::deliveries()) { "All" } }
+                    }
+                    @if lately.is_empty() {
+                        div.panel-b { p.i3 { "Nothing was sent yet." } }
+                    } @else {
+                        (table(&lately, reader))
+                    }
+                }
+            },
+        ),
     ])
 }
 
 /// What the channel's last delivery gave, from before the last start.
-async fn before_the_start(web: &Web, channel: &ChannelView) -> Option<(Timestamp, Result<(), String>)> {
+pub(super) async fn before_the_start(web: &Web, channel: &ChannelView) -> Option<(Timestamp, Result<(), String>)> {
     let filter = DeliveryFilter { channel: Some(channel.slug.clone()), ..DeliveryFilter::default() };
     let last = web.app().store.deliveries(&filter, watchbell_store::Page::first(5)).await.ok()?;
     last.into_iter().find_map(|it| match it.state {
@@ -97,7 +115,10 @@ fn given_up(shell: &Shell) -> Markup {
             @if let Some(dead) = shell.dead.filter(|dead| *dead > 0) {
                 p.note.down {
                     (parts::glyph("down", 16))
-                    span { b { (words::counted(dead as usize, "message was", "messages were")) " given up." } " Whoever should have heard did not, unless another channel told them." }
+                    span {
+                        b { (words::counted(dead as usize, "message was", "messages were")) " given up." }
+                        " Whoever should have heard did not, unless another channel told them."
+                    }
                     span.end { a.btn.sm href={ (links::deliveries()) "?show=dead" } { "Show" } }
                 }
             }
@@ -119,7 +140,11 @@ pub(super) fn tabs(channels: usize, shell: &Shell, on_channels: bool) -> Markup 
 
 fn empty(reader: &Reader) -> Markup {
     let action = html! { @if reader.is_editor() { a.btn.primary href=(links::new_channel()) { (parts::icon("plus")) "Add channel" } } };
-    parts::empty("Nobody would hear the bell", "A channel is where messages go: a mailbox, a chat, an address of yours.", &action)
+    parts::empty(
+        "Nobody would hear the bell",
+        "A channel is where messages go: a mailbox, a chat, an address of yours.",
+        &action,
+    )
 }
 
 fn row(channel: &ChannelView, monitors: usize, is_fallback: bool, reader: &Reader) -> Markup {
@@ -129,11 +154,19 @@ fn row(channel: &ChannelView, monitors: usize, is_fallback: bool, reader: &Reade
         tr {
             td { (parts::state(class, word)) }
             td {
-                @if reader.is_editor() { a.nm.quiet href=(links::channel(&channel.slug)) { (channel.slug) } } @else { span.nm { (channel.slug) } }
+                @if reader.is_editor() {
+                    a.nm.quiet href=(links::channel(&channel.slug)) { (channel.slug) }
+                } @else {
+                    span.nm { (channel.slug) }
+                }
                 @if is_fallback { " " span.tag { "fallback" } }
                 small.sub-s.{ (class) "-t" } { (kind) @if class == "down" { " · " (word) } }
             }
-            td.hide-s { (kind) " " span.i3 { (channel.channel.target()) } @if channel.origin == Origin::File { " " span.tag { "from file" } } }
+            td.hide-s {
+                (kind) " "
+                span.i3 { (channel.channel.target()) }
+                @if channel.origin == Origin::File { " " span.tag { "from file" } }
+            }
             td.hide-s.i2 {
                 @match &channel.last {
                     None => "nothing sent yet",
@@ -162,7 +195,9 @@ pub(super) fn state(channel: &ChannelView) -> (&'static str, &'static str) {
 /// A kind's name as its service writes it.
 pub(super) fn title(kind: &str) -> String {
     let entry = watchbell_notify::Channel::ALL.iter().find(|entry| entry.name == kind);
-    entry.and_then(|entry| watchbell_core::catalog::schema(entry)["title"].as_str().map(str::to_owned)).unwrap_or_else(|| kind.to_owned())
+    entry
+        .and_then(|entry| watchbell_core::catalog::schema(entry)["title"].as_str().map(str::to_owned))
+        .unwrap_or_else(|| kind.to_owned())
 }
 
 /// Deliveries, newest first.
@@ -191,7 +226,9 @@ pub(super) fn table(all: &[Delivery], reader: &Reader) -> Markup {
                     td.i2.hide-s title=[it.last_error.as_deref()] { (deliveries::tries(it, reader)) }
                     td.r.num.i2 { (reader.calendar.time(it.created_at)) }
                     td.r.hide-s { @if reader.is_editor() && it.state == DeliveryState::Dead {
-                        form.inline method="post" action=(links::delivery_retry(it.id)) data-post="" { button.btn.sm { (parts::icon("again")) "Send again" } }
+                        form.inline method="post" action=(links::delivery_retry(it.id)) data-post="" {
+                            button.btn.sm { (parts::icon("again")) "Send again" }
+                        }
                     } }
                 }
             } }

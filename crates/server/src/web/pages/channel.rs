@@ -9,7 +9,7 @@ use watchbell_core::kind::Complaint;
 use watchbell_core::{Slug, catalog};
 use watchbell_notify::Channel;
 
-use super::alerting::{state, title};
+use super::alerting::{before_the_start, state, title};
 use super::edit::not_read;
 use super::tried::rail;
 use crate::engine::{Make, Refused};
@@ -28,7 +28,11 @@ pub(crate) struct Wanted {
 }
 
 /// `GET /alerting/new`
-pub(crate) async fn new(State(web): State<Web>, reader: Reader, Query(wanted): Query<Wanted>) -> Result<Markup, Failure> {
+pub(crate) async fn new(
+    State(web): State<Web>,
+    reader: Reader,
+    Query(wanted): Query<Wanted>,
+) -> Result<Markup, Failure> {
     let mut filled = Filled::default();
     filled.set("kind", &wanted.kind);
     Draft { existing: None, filled }.page(&web, &reader, &[], None).await
@@ -36,7 +40,7 @@ pub(crate) async fn new(State(web): State<Web>, reader: Reader, Query(wanted): Q
 
 /// `GET /alerting/channels/{slug}`
 pub(crate) async fn form(State(web): State<Web>, reader: Reader, Path(slug): Path<String>) -> Result<Markup, Failure> {
-    let existing = find(&web, &slug)?;
+    let existing = find(&web, &slug).await?;
     match existing.origin {
         Origin::File => read_only(&web, &reader, &existing, None).await,
         Origin::Console => Draft::of(existing).page(&web, &reader, &[], None).await,
@@ -44,7 +48,11 @@ pub(crate) async fn form(State(web): State<Web>, reader: Reader, Path(slug): Pat
 }
 
 /// `POST /alerting/new`
-pub(crate) async fn create(State(web): State<Web>, reader: Reader, Form(posted): Form<Vec<(String, String)>>) -> Result<Response, Failure> {
+pub(crate) async fn create(
+    State(web): State<Web>,
+    reader: Reader,
+    Form(posted): Form<Vec<(String, String)>>,
+) -> Result<Response, Failure> {
     Draft { existing: None, filled: Filled::new(posted) }.submitted(&web, &reader).await
 }
 
@@ -55,7 +63,7 @@ pub(crate) async fn save(
     Path(slug): Path<String>,
     Form(posted): Form<Vec<(String, String)>>,
 ) -> Result<Response, Failure> {
-    let existing = find(&web, &slug)?;
+    let existing = find(&web, &slug).await?;
     if existing.origin == Origin::File {
         return Err(Refused::FromFile(existing.slug).into());
     }
@@ -63,13 +71,18 @@ pub(crate) async fn save(
 }
 
 /// `POST /alerting/channels/{slug}/test`: sends what is saved, and shows what came back.
-pub(crate) async fn test(State(web): State<Web>, reader: Reader, Path(slug): Path<String>) -> Result<Response, Failure> {
-    let existing = find(&web, &slug)?;
+pub(crate) async fn test(
+    State(web): State<Web>,
+    reader: Reader,
+    Path(slug): Path<String>,
+) -> Result<Response, Failure> {
+    let existing = find(&web, &slug).await?;
     let outcome = web.app().test_channel(&existing.slug, &existing.channel).await;
     if reader.script {
         return Ok(match &outcome {
             Ok(answer) => axum::Json(json!({ "said": said(answer) })).into_response(),
-            Err(why) => axum::Json(json!({ "error": format!("The test did not arrive: {}", words::sentence(why)) })).into_response(),
+            Err(why) => axum::Json(json!({ "detail": format!("The test did not arrive: {}", words::sentence(why)) }))
+                .into_response(),
         });
     }
     let content = tested(&outcome, &reader);
@@ -81,13 +94,23 @@ pub(crate) async fn test(State(web): State<Web>, reader: Reader, Path(slug): Pat
 }
 
 /// `GET /alerting/channels/{slug}/delete`
-pub(crate) async fn confirm_delete(State(web): State<Web>, reader: Reader, Path(slug): Path<String>) -> Result<Markup, Failure> {
-    let existing = find(&web, &slug)?;
+pub(crate) async fn confirm_delete(
+    State(web): State<Web>,
+    reader: Reader,
+    Path(slug): Path<String>,
+) -> Result<Markup, Failure> {
+    let existing = find(&web, &slug).await?;
     let used = web.app().live.monitors().iter().filter(|it| it.fixed.notify.contains(&existing.slug)).count();
     let main = html! {
         section.panel.confirm aria-labelledby="h-delete" {
             h1 #h-delete { "Delete " (existing.slug) "?" }
-            p { @if used == 0 { "No monitor tells it anything." } @else { (words::counted(used, "monitor tells", "monitors tell")) " it what happens; they will no longer." } }
+            p {
+                @if used == 0 {
+                    "No monitor tells it anything."
+                } @else {
+                    (words::counted(used, "monitor tells", "monitors tell")) " it what happens; they will no longer."
+                }
+            }
             form.row method="post" action=(links::channel_action(&slug, "delete")) {
                 a.btn href=(links::channel(&slug)) autofocus { "Keep it" }
                 button.btn.danger-solid { "Delete " (existing.slug) }
@@ -99,14 +122,23 @@ pub(crate) async fn confirm_delete(State(web): State<Web>, reader: Reader, Path(
 }
 
 /// `POST /alerting/channels/{slug}/delete`
-pub(crate) async fn delete(State(web): State<Web>, reader: Reader, Path(slug): Path<String>) -> Result<Response, Failure> {
-    let existing = find(&web, &slug)?;
+pub(crate) async fn delete(
+    State(web): State<Web>,
+    reader: Reader,
+    Path(slug): Path<String>,
+) -> Result<Response, Failure> {
+    let existing = find(&web, &slug).await?;
     web.app().engine.delete_channel(existing.slug).await?;
+    web.note(&reader.caller, "deleted", &format!("channel {slug}")).await;
     Ok(reader.done(&links::alerting(), Said::Deleted))
 }
 
-fn find(web: &Web, slug: &str) -> Result<ChannelView, Failure> {
-    web.app().live.channel(slug).ok_or(Failure::NotFound)
+async fn find(web: &Web, slug: &str) -> Result<ChannelView, Failure> {
+    let mut channel = web.app().live.channel(slug).ok_or(Failure::NotFound)?;
+    if channel.last.is_none() {
+        channel.last = before_the_start(web, &channel).await;
+    }
+    Ok(channel)
 }
 
 /// A form on its way to becoming a channel.
@@ -142,8 +174,16 @@ impl Draft {
             return Ok(self.page(web, reader, &[], Some(&content)).await?.into_response());
         }
         let make = if self.existing.is_some() { Make::Change } else { Make::New };
-        match web.app().engine.put_channel(slug, channel, make).await {
-            Ok(()) => Ok(reader.done(&links::alerting(), Said::Saved)),
+        match web.app().engine.put_channel(slug.clone(), channel, make).await {
+            Ok(()) => {
+                web.note(
+                    &reader.caller,
+                    if make == Make::New { "made" } else { "changed" },
+                    &format!("channel {slug}"),
+                )
+                .await;
+                Ok(reader.done(&links::alerting(), Said::Saved))
+            }
             Err(refused @ (Refused::Exists(_) | Refused::Invalid(_))) => {
                 let field = if matches!(refused, Refused::Exists(_)) { "slug" } else { "" };
                 self.refused(web, reader, &[Complaint::new(field, refused.to_string())]).await
@@ -180,7 +220,12 @@ impl Draft {
         let slug = self.slug(web, &kind, &mut complaints);
         match serde_path_to_error::deserialize::<_, Channel>(settings) {
             Ok(channel) => {
-                complaints.extend(channel.validate().into_iter().map(|it| Complaint::new(format!("{kind}.{}", it.field), it.sentence)));
+                complaints.extend(
+                    channel
+                        .validate()
+                        .into_iter()
+                        .map(|it| Complaint::new(format!("{kind}.{}", it.field), it.sentence)),
+                );
                 slug.filter(|_| complaints.is_empty()).map(|slug| (slug, channel)).ok_or(complaints)
             }
             Err(error) => {
@@ -199,10 +244,20 @@ impl Draft {
             return typed.parse().map_err(|why: String| complaints.push(Complaint::new("slug", why))).ok();
         }
         let free = |name: &String| web.app().live.channel(name).is_none();
-        std::iter::once(kind.to_owned()).chain((2..1000).map(|number| format!("{kind}-{number}"))).find(free)?.parse().ok()
+        std::iter::once(kind.to_owned())
+            .chain((2..1000).map(|number| format!("{kind}-{number}")))
+            .find(free)?
+            .parse()
+            .ok()
     }
 
-    async fn page(&self, web: &Web, reader: &Reader, complaints: &[Complaint], tried: Option<&Markup>) -> Result<Markup, Failure> {
+    async fn page(
+        &self,
+        web: &Web,
+        reader: &Reader,
+        complaints: &[Complaint],
+        tried: Option<&Markup>,
+    ) -> Result<Markup, Failure> {
         let kind = self.kind();
         let beside = |place: &str| (place == "first" && self.existing.is_none()).then(|| self.short_name(complaints));
         let hints = Hints { empty: &|_| None, choices: &|_| None, beside: &beside, complaints };
@@ -214,7 +269,11 @@ impl Draft {
             div.headline.tight.plain {
                 div { h1 { (heading) } p { "Where messages go." } }
                 @if let Some(it) = &self.existing {
-                    div.end.row { a.btn.ghost.danger href=(links::channel_action(&it.slug, "delete")) { (parts::icon("bin")) "Delete…" } }
+                    div.end.row {
+                        a.btn.ghost.danger href=(links::channel_action(&it.slug, "delete")) {
+                            (parts::icon("bin")) "Delete…"
+                        }
+                    }
                 }
             }
             (form_of(&kind).mistakes(complaints))
@@ -224,7 +283,9 @@ impl Draft {
                     (kinds(&kind))
                     (form_of(&kind).draw(&self.filled, &hints))
                     div.savebar {
-                        button.btn.primary name="do" value="save" { @if self.existing.is_some() { "Save" } @else { "Add channel" } }
+                        button.btn.primary name="do" value="save" {
+                            @if self.existing.is_some() { "Save" } @else { "Add channel" }
+                        }
                         button.btn name="do" value="check" data-try="" { (parts::icon("send")) "Send test" }
                         a.btn.ghost href=(links::alerting()) { "Cancel" }
                         span.msg hidden { "Changes are not saved. " kbd.hide-s { "Ctrl S" } }
@@ -238,7 +299,12 @@ impl Draft {
         };
         let name = if self.existing.is_some() { "Edit channel" } else { "Add channel" };
         let above = vec![(links::alerting(), "Alerting".to_owned())];
-        framed(web, reader, Page { above, class: "narrow", scripts: &["form.js"], ..Page::new(name, Place::Alerting, main) }).await
+        framed(
+            web,
+            reader,
+            Page { above, class: "narrow", scripts: &["form.js"], ..Page::new(name, Place::Alerting, main) },
+        )
+        .await
     }
 
     /// The short name of a new channel.
@@ -256,23 +322,45 @@ impl Draft {
     }
 }
 
-async fn read_only(web: &Web, reader: &Reader, channel: &ChannelView, tried: Option<&Markup>) -> Result<Markup, Failure> {
+async fn read_only(
+    web: &Web,
+    reader: &Reader,
+    channel: &ChannelView,
+    tried: Option<&Markup>,
+) -> Result<Markup, Failure> {
     let mut settings = serde_json::to_value(&*channel.channel).unwrap_or_default();
     catalog::redact(&schemas::CHANNEL, &mut settings);
     let yaml = catalog::to_yaml(&json!({ "channels": { (channel.slug.as_str()): settings } }));
     let (class, word) = state(channel);
     let main = html! {
         div.headline.tight.plain {
-            div { h1 { (channel.slug) } p { (parts::state(class, word)) " " (title(channel.channel.kind())) ", " (channel.channel.target()) } }
+            div {
+                h1 { (channel.slug) }
+                p { (parts::state(class, word)) " " (title(channel.channel.kind())) ", " (channel.channel.target()) }
+            }
             div.end.row {
-                form.inline method="post" action=(links::channel_action(&channel.slug, "test")) data-busy="Sending" { button.btn.primary { (parts::icon("send")) "Send test" } }
+                form.inline method="post" action=(links::channel_action(&channel.slug, "test")) data-busy="Sending" {
+                    button.btn.primary { (parts::icon("send")) "Send test" }
+                }
             }
         }
         div.edit {
             div.stack {
-                p.note { (parts::icon("lock")) span { b { "From the configuration file." } " Change it there; the change is taken over without a restart." } }
+                p.note {
+                    (parts::icon("lock"))
+                    span {
+                        b { "From the configuration file." }
+                        " Change it there; the change is taken over without a restart."
+                    }
+                }
                 section.panel aria-labelledby="h-yaml" {
-                    div.panel-h { h2 #h-yaml { "As YAML" } span.sub { "secrets are not shown" } span.end { button.btn.ghost.sm type="button" hidden data-copy=(yaml) { (parts::icon("copy")) "Copy" } } }
+                    div.panel-h {
+                        h2 #h-yaml { "As YAML" }
+                        span.sub { "secrets are not shown" }
+                        span.end {
+                            button.btn.ghost.sm type="button" hidden data-copy=(yaml) { (parts::icon("copy")) "Copy" }
+                        }
+                    }
                     div.panel-b { pre.code { (yaml) } }
                 }
             }
@@ -291,12 +379,15 @@ fn form_of(kind: &str) -> form::Form {
 
 /// What a test gave.
 fn tested(outcome: &Result<String, String>, reader: &Reader) -> Markup {
-    let (class, heading) = if outcome.is_ok() { ("up", "The test arrived") } else { ("down", "The test did not arrive") };
+    let (class, heading) =
+        if outcome.is_ok() { ("up", "The test arrived") } else { ("down", "The test did not arrive") };
     html! {
         section.panel aria-labelledby="h-tested" {
             div.panel-h { h2 #h-tested { "Test" } span.sub { (reader.calendar.time(reader.now())) } }
             div.panel-b {
-                p.verdict { (parts::glyph(class, 20)) span { b { (heading) } small { "Marked TEST. Nothing was saved." } } }
+                p.verdict {
+                    (parts::glyph(class, 20)) span { b { (heading) } small { "Marked TEST. Nothing was saved." } }
+                }
                 @match outcome {
                     Ok(answer) if answer.trim().is_empty() => {},
                     Ok(answer) => { p.hint { "The answer was" } pre.code.wrap.mt8 { (answer) } },
@@ -324,7 +415,10 @@ fn kinds(chosen: &str) -> Markup {
                     label.kind {
                         input type="radio" name="kind" value=(entry.name) checked[entry.name == chosen];
                         (parts::icon(icon(entry.name)))
-                        span { (schema["title"].as_str().unwrap_or(entry.name)) br; small { (first_words(schema["description"].as_str().unwrap_or_default())) } }
+                        span {
+                            (schema["title"].as_str().unwrap_or(entry.name)) br;
+                            small { (first_words(schema["description"].as_str().unwrap_or_default())) }
+                        }
                     }
                 }
             }

@@ -32,7 +32,11 @@ const FILTERS: [(&str, &str, Option<DeliveryState>); 4] = [
 ];
 
 /// `GET /alerting/deliveries`
-pub(crate) async fn page(State(web): State<Web>, reader: Reader, Query(asked): Query<Asked>) -> Result<Markup, Failure> {
+pub(crate) async fn page(
+    State(web): State<Web>,
+    reader: Reader,
+    Query(asked): Query<Asked>,
+) -> Result<Markup, Failure> {
     let monitors = web.app().live.monitors();
     let shell = Shell::load(&web, &monitors, &reader).await;
     let list = list(&web, &reader, &asked.show, asked.before.parse().ok()).await?;
@@ -42,14 +46,20 @@ pub(crate) async fn page(State(web): State<Web>, reader: Reader, Query(asked): Q
         div.row.mb8 {
             span.seg role="group" aria-label="Which" {
                 @for (name, word, _) in FILTERS {
-                    a href={ (links::deliveries()) @if !name.is_empty() { "?show=" (name) } } aria-current=[(name == asked.show).then_some("true")] { (word) }
+                    a href={ (links::deliveries()) @if !name.is_empty() { "?show=" (name) } } aria-current=[(name == asked.show).then_some("true")] {
+                        (word)
+                    }
                 }
             }
         }
         (PreEscaped(list.html))
     };
     // An older page is history: nothing on it changes.
-    let live = if asked.before.is_empty() { format!("of=deliveries&show={}", links::escaped(&asked.show)) } else { String::new() };
+    let live = if asked.before.is_empty() {
+        format!("of=deliveries&show={}", links::escaped(&asked.show))
+    } else {
+        String::new()
+    };
     let above = vec![(links::alerting(), "Alerting".to_owned())];
     let page = Page { live, above, ..Page::new("Deliveries", Place::Alerting, main) };
     Ok(layout::page(&web, &reader, &shell, page))
@@ -66,21 +76,30 @@ async fn list(web: &Web, reader: &Reader, show: &str, before: Option<i64>) -> Re
     let more = found.len() > ROWS;
     found.truncate(ROWS);
     let older = found.last().filter(|_| more).map(|last| last.id);
-    Ok(Fragment::new("deliveries", html! {
-        div #deliveries {
-            @if found.is_empty() {
-                section.panel { (parts::empty("Nothing here", "Messages appear as soon as something is told.", &Markup::default())) }
-            } @else {
-                div.tbl-wrap { (alerting::table(&found, reader)) }
-            }
-            @if older.is_some() || before.is_some() {
-                nav.range aria-label="Pages" {
-                    @if before.is_some() { a.btn.sm href={ (links::deliveries()) "?show=" (show) } { "Newest" } }
-                    @if let Some(older) = older { a.btn.sm href={ (links::deliveries()) "?show=" (show) "&before=" (older) } rel="next" { "Older" } }
+    Ok(Fragment::new(
+        "deliveries",
+        html! {
+            div #deliveries {
+                @if found.is_empty() {
+                    section.panel {
+                        (parts::empty("Nothing here", "Messages appear as soon as something is told.", &Markup::default()))
+                    }
+                } @else {
+                    div.tbl-wrap { (alerting::table(&found, reader)) }
+                }
+                @if older.is_some() || before.is_some() {
+                    nav.range aria-label="Pages" {
+                        @if before.is_some() { a.btn.sm href={ (links::deliveries()) "?show=" (show) } { "Newest" } }
+                        @if let Some(older) = older {
+                            a.btn.sm href={ (links::deliveries()) "?show=" (show) "&before=" (older) } rel="next" {
+                                "Older"
+                            }
+                        }
+                    }
                 }
             }
-        }
-    }))
+        },
+    ))
 }
 
 /// `POST /alerting/deliveries/{id}/retry`
@@ -88,6 +107,7 @@ pub(crate) async fn retry(State(web): State<Web>, reader: Reader, Path(id): Path
     if !web.app().retry_delivery(id).await? {
         return Err(Failure::Refused("This message was not given up, so it is not sent again.".into()));
     }
+    web.note(&reader.caller, "sent once more", &format!("delivery {id}")).await;
     Ok(reader.done(&links::deliveries(), Said::Retried))
 }
 
@@ -116,7 +136,9 @@ pub(super) fn about(it: &Delivery) -> Markup {
     html! {
         @match (&it.message.incident, &it.slug) {
             _ if it.message.test => { "A test" },
-            (Some(incident), Some(_)) => { a.quiet href=(links::incident(&incident.id)) { b.b { (name) } " " (event) } },
+            (Some(incident), Some(_)) => {
+                a.quiet href=(links::incident(&incident.id)) { b.b { (name) } " " (event) }
+            },
             (None, Some(slug)) => { a.quiet href=(links::monitor(slug)) { b.b { (name) } " " (event) } },
             (_, None) => { b.b { (name) } " " (event) },
         }
@@ -128,7 +150,9 @@ pub(super) fn tries(it: &Delivery, reader: &Reader) -> Markup {
         @match it.state {
             DeliveryState::Done => {
                 @if it.attempt > 1 { "at try " (it.attempt) }
-                @if let Some(at) = it.done_at { @if it.attempt > 1 { ", " } "after " (words::latency(at.since(it.created_at))) }
+                @if let Some(at) = it.done_at {
+                    @if it.attempt > 1 { ", " } "after " (words::latency(at.since(it.created_at)))
+                }
             },
             DeliveryState::Pending if it.attempt > 0 => {
                 (words::counted(it.attempt as usize, "try", "tries")) ", next " (reader.calendar.time(it.due))
@@ -136,7 +160,10 @@ pub(super) fn tries(it: &Delivery, reader: &Reader) -> Markup {
             },
             DeliveryState::Pending => { "due " (reader.calendar.time(it.due)) },
             DeliveryState::Claimed => { "try " (it.attempt) " is under way" },
-            DeliveryState::Dead => { (words::counted(it.attempt as usize, "try", "tries")) @if let Some(error) = &it.last_error { ": " (error) } },
+            DeliveryState::Dead => {
+                (words::counted(it.attempt as usize, "try", "tries"))
+                @if let Some(error) = &it.last_error { ": " (error) }
+            },
             DeliveryState::Cancelled => { "no longer needed" },
         }
     }

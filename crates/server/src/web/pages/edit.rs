@@ -1,6 +1,8 @@
 //! Adding, changing, copying and deleting a monitor. The form comes from the kind's schema; a check can be tried
 //! from it without saving. Everything works as plain posts: choosing a kind, adding a row, trying, saving.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -27,10 +29,19 @@ use crate::web::{Web, links, parts, words};
 
 /// A check from a form ends after this, whatever its timeout says: somebody is waiting.
 const LONGEST_TRY: std::time::Duration = std::time::Duration::from_secs(60);
+/// Nobody chooses from more.
+const MOST_GROUPS: usize = 200;
 const HEARTBEAT: &str = "heartbeat";
 /// Settings of asking that mean nothing to who calls in.
 const OF_PROBES: [&str; 8] = [
-    "interval", "retry_interval", "timeout", "failure_threshold", "success_threshold", "slow_above", "slow_threshold", "expiry_days",
+    "interval",
+    "retry_interval",
+    "timeout",
+    "failure_threshold",
+    "success_threshold",
+    "slow_above",
+    "slow_threshold",
+    "expiry_days",
 ];
 
 #[derive(serde::Deserialize)]
@@ -40,7 +51,11 @@ pub(crate) struct Wanted {
 }
 
 /// `GET /new`
-pub(crate) async fn new(State(web): State<Web>, reader: Reader, Query(wanted): Query<Wanted>) -> Result<Markup, Failure> {
+pub(crate) async fn new(
+    State(web): State<Web>,
+    reader: Reader,
+    Query(wanted): Query<Wanted>,
+) -> Result<Markup, Failure> {
     let mut filled = Filled::default();
     filled.set("kind", &wanted.kind);
     Draft { existing: None, from: None, filled }.page(&web, &reader, &[], None).await
@@ -57,7 +72,11 @@ pub(crate) async fn form(State(web): State<Web>, reader: Reader, Path(slug): Pat
 }
 
 /// `GET /monitors/{slug}/duplicate`
-pub(crate) async fn duplicate(State(web): State<Web>, reader: Reader, Path(slug): Path<String>) -> Result<Markup, Failure> {
+pub(crate) async fn duplicate(
+    State(web): State<Web>,
+    reader: Reader,
+    Path(slug): Path<String>,
+) -> Result<Markup, Failure> {
     let watched = find(&web, &slug)?;
     let mut spec = watched.fixed.spec.clone();
     spec.name = Some(format!("{} copy", watched.fixed.title()));
@@ -71,7 +90,11 @@ pub(crate) async fn duplicate(State(web): State<Web>, reader: Reader, Path(slug)
 }
 
 /// `POST /new`
-pub(crate) async fn create(State(web): State<Web>, reader: Reader, Form(posted): Form<Vec<(String, String)>>) -> Result<Response, Failure> {
+pub(crate) async fn create(
+    State(web): State<Web>,
+    reader: Reader,
+    Form(posted): Form<Vec<(String, String)>>,
+) -> Result<Response, Failure> {
     let filled = Filled::new(posted);
     let from = filled.get("from").and_then(|slug| web.app().live.get(slug));
     Draft { existing: None, from, filled }.submitted(&web, &reader).await
@@ -92,7 +115,11 @@ pub(crate) async fn save(
 }
 
 /// `GET /monitors/{slug}/delete`
-pub(crate) async fn confirm_delete(State(web): State<Web>, reader: Reader, Path(slug): Path<String>) -> Result<Markup, Failure> {
+pub(crate) async fn confirm_delete(
+    State(web): State<Web>,
+    reader: Reader,
+    Path(slug): Path<String>,
+) -> Result<Markup, Failure> {
     let watched = find(&web, &slug)?;
     let filter = IncidentFilter { monitor: Some(watched.fixed.id), ..IncidentFilter::default() };
     let incidents = web.app().store.incidents(&filter, watchbell_store::Page::first(500)).await?.len();
@@ -103,7 +130,9 @@ pub(crate) async fn confirm_delete(State(web): State<Web>, reader: Reader, Path(
             h1 #h-delete { "Delete " (name) "?" }
             p {
                 "With it go " (age) " of history and " (words::counted(incidents, "incident", "incidents")) ". This cannot be undone."
-                @if watched.state.incident.is_some() { " Whoever was told that it is down will be told that nobody looks any more." }
+                @if watched.state.incident.is_some() {
+                    " Whoever was told that it is down will be told that nobody looks any more."
+                }
             }
             form.row method="post" action=(links::monitor_action(&slug, "delete")) {
                 a.btn href=(links::monitor(&slug)) autofocus { "Keep it" }
@@ -116,9 +145,14 @@ pub(crate) async fn confirm_delete(State(web): State<Web>, reader: Reader, Path(
 }
 
 /// `POST /monitors/{slug}/delete`
-pub(crate) async fn delete(State(web): State<Web>, reader: Reader, Path(slug): Path<String>) -> Result<Response, Failure> {
+pub(crate) async fn delete(
+    State(web): State<Web>,
+    reader: Reader,
+    Path(slug): Path<String>,
+) -> Result<Response, Failure> {
     let watched = find(&web, &slug)?;
     web.app().engine.delete_monitor(watched.fixed.slug.clone()).await?;
+    web.note(&reader.caller, "deleted", &format!("monitor {slug}")).await;
     Ok(reader.done(&links::overview(), Said::Deleted))
 }
 
@@ -149,7 +183,15 @@ impl Draft {
         let make = if self.existing.is_some() { Make::Change } else { Make::New };
         let said = if self.existing.is_some() { Said::Saved } else { Said::Added };
         match web.app().engine.put_monitor(slug.clone(), spec, make).await {
-            Ok(()) => Ok(reader.done(&links::monitor(&slug), said)),
+            Ok(()) => {
+                web.note(
+                    &reader.caller,
+                    if make == Make::New { "made" } else { "changed" },
+                    &format!("monitor {slug}"),
+                )
+                .await;
+                Ok(reader.done(&links::monitor(&slug), said))
+            }
             Err(refused @ (Refused::Exists(_) | Refused::Invalid(_))) => {
                 let field = if matches!(refused, Refused::Exists(_)) { "slug" } else { "" };
                 self.refused(web, reader, &[Complaint::new(field, refused.to_string())]).await
@@ -174,11 +216,19 @@ impl Draft {
             Some(probe) => {
                 let timeout = spec.policy(defaults, 0).timeout.min(LONGEST_TRY);
                 let reuse = Reuse::new(0);
-                let ask = Ask { net: &web.app().net, deadline: Clock::deadline(timeout), now: reader.now(), reuse: &reuse, monitor: 0 };
+                let ask = Ask {
+                    net: &web.app().net,
+                    deadline: Clock::deadline(timeout),
+                    now: reader.now(),
+                    reuse: &reuse,
+                    monitor: 0,
+                };
                 let finding = probe.ask(&ask).await;
                 tried(&finding, spec.slow_above(defaults), reader)
             }
-            None => html! { p.note { (parts::icon("heartbeat")) span { "A heartbeat is not asked: it calls in by itself. Save it to see its addresses." } } },
+            None => {
+                html! { p.note { (parts::icon("heartbeat")) span { "A heartbeat is not asked: it calls in by itself. Save it to see its addresses." } } }
+            }
         };
         if reader.script {
             return Ok(axum::Json(json!({ "html": content.into_string() })).into_response());
@@ -203,7 +253,12 @@ impl Draft {
         } else if settings["probe"][&kind].is_null() {
             settings["probe"] = json!({ (&kind): {} });
         }
-        let old = self.existing.as_ref().or(self.from.as_ref()).and_then(|it| serde_json::to_value(&it.fixed.spec).ok()).unwrap_or_default();
+        let old = self
+            .existing
+            .as_ref()
+            .or(self.from.as_ref())
+            .and_then(|it| serde_json::to_value(&it.fixed.spec).ok())
+            .unwrap_or_default();
         for path in catalog::keep_secrets(&schemas::MONITOR, &mut settings, &old) {
             complaints.push(Complaint::new(path, "Type this again: what was there cannot be carried over."));
         }
@@ -241,20 +296,32 @@ impl Draft {
         if web.app().live.get(proposed.as_str()).is_none() {
             return Some(proposed);
         }
-        (2..1000).filter_map(|number| format!("{proposed}-{number}").parse::<Slug>().ok()).find(|slug| web.app().live.get(slug.as_str()).is_none())
+        (2..1000)
+            .filter_map(|number| format!("{proposed}-{number}").parse::<Slug>().ok())
+            .find(|slug| web.app().live.get(slug.as_str()).is_none())
     }
 
-    async fn page(&self, web: &Web, reader: &Reader, complaints: &[Complaint], tried: Option<&Markup>) -> Result<Markup, Failure> {
+    async fn page(
+        &self,
+        web: &Web,
+        reader: &Reader,
+        complaints: &[Complaint],
+        tried: Option<&Markup>,
+    ) -> Result<Markup, Failure> {
         let kind = self.kind();
         let app = web.app();
         let defaults = app.settings.load().defaults.clone();
         let form = form_of(&kind);
-        let usual = MonitorSpec { heartbeat: (kind == HEARTBEAT).then(HeartbeatSpec::default), ..MonitorSpec::default() }.policy(&defaults, 0);
+        let usual =
+            MonitorSpec { heartbeat: (kind == HEARTBEAT).then(HeartbeatSpec::default), ..MonitorSpec::default() }
+                .policy(&defaults, 0);
         let empty = |name: &str| usual_value(name, &usual, &defaults);
-        let channels: Vec<(String, String)> = app.live.channels().iter().map(|it| (it.slug.to_string(), it.channel.target())).collect();
+        let channels: Vec<(String, String)> =
+            app.live.channels().iter().map(|it| (it.slug.to_string(), it.channel.target())).collect();
         let choices = |name: &str| (name == "notify").then(|| channels.clone());
         let (settings, _) = form.read(&self.filled);
-        let policy = serde_json::from_value::<MonitorSpec>(without_kind(settings)).ok().map(|spec| spec.policy(&defaults, 0));
+        let policy =
+            serde_json::from_value::<MonitorSpec>(without_kind(settings)).ok().map(|spec| spec.policy(&defaults, 0));
         let beside = |place: &str| match (place, &policy) {
             ("last", _) => self.existing.is_none().then(|| self.short_name(complaints)),
             ("What counts as down", Some(policy)) if kind != HEARTBEAT => Some(consequence(policy)),
@@ -262,7 +329,11 @@ impl Draft {
         };
         let hints = Hints { empty: &empty, choices: &choices, beside: &beside, complaints };
         let (title, action, back) = match &self.existing {
-            Some(it) => (format!("Edit {}", it.fixed.title()), links::monitor_action(&it.fixed.slug, "edit"), links::monitor(&it.fixed.slug)),
+            Some(it) => (
+                format!("Edit {}", it.fixed.title()),
+                links::monitor_action(&it.fixed.slug, "edit"),
+                links::monitor(&it.fixed.slug),
+            ),
             None => ("Add monitor".to_owned(), links::new_monitor(), links::overview()),
         };
         let main = html! {
@@ -276,7 +347,11 @@ impl Draft {
                     } }
                 }
                 @if let Some(it) = &self.existing {
-                    div.end.row { a.btn.ghost.danger href=(links::monitor_action(&it.fixed.slug, "delete")) { (parts::icon("bin")) "Delete…" } }
+                    div.end.row {
+                        a.btn.ghost.danger href=(links::monitor_action(&it.fixed.slug, "delete")) {
+                            (parts::icon("bin")) "Delete…"
+                        }
+                    }
                 }
             }
             (form.mistakes(complaints))
@@ -286,10 +361,15 @@ impl Draft {
                     button.sr tabindex="-1" aria-hidden="true" name="do" value="save" { "Save" }
                     @if let Some(it) = &self.from { input type="hidden" name="from" value=(it.fixed.slug); }
                     (kinds(&kind))
+                    datalist #groups { @for group in groups(web) { option value=(group) {} } }
                     (form.draw(&self.filled, &hints))
                     div.savebar {
-                        button.btn.primary name="do" value="save" { @if self.existing.is_some() { "Save" } @else { "Add monitor" } }
-                        @if kind != HEARTBEAT { button.btn name="do" value="check" data-try="" { (parts::icon("again")) "Check now" } }
+                        button.btn.primary name="do" value="save" {
+                            @if self.existing.is_some() { "Save" } @else { "Add monitor" }
+                        }
+                        @if kind != HEARTBEAT {
+                            button.btn name="do" value="check" data-try="" { (parts::icon("again")) "Check now" }
+                        }
                         a.btn.ghost href=(back) { "Cancel" }
                         span.msg hidden { "Changes are not saved. " kbd.hide-s { "Ctrl S" } }
                     }
@@ -302,7 +382,14 @@ impl Draft {
             above.push((links::monitor(&it.fixed.slug), it.fixed.title().to_owned()));
         }
         let name = if self.existing.is_some() { "Edit" } else { "Add monitor" };
-        let page = Page { title, above, name, class: "narrow", scripts: &["form.js"], ..Page::new(name, Place::Overview, main) };
+        let page = Page {
+            title,
+            above,
+            name,
+            class: "narrow",
+            scripts: &["form.js"],
+            ..Page::new(name, Place::Overview, main)
+        };
         framed(web, reader, page).await
     }
 
@@ -330,16 +417,32 @@ async fn read_only(web: &Web, reader: &Reader, watched: &Watched) -> Result<Mark
     let main = html! {
         div.headline.tight.plain {
             div { h1 { (fixed.title()) } p { "Settings" } }
-            div.end.row { a.btn href=(links::monitor_action(&fixed.slug, "duplicate")) { (parts::icon("copy")) "Duplicate" } }
+            div.end.row {
+                a.btn href=(links::monitor_action(&fixed.slug, "duplicate")) { (parts::icon("copy")) "Duplicate" }
+            }
         }
-        p.note { (parts::icon("lock")) span { b { "From the configuration file." } " Change it there; the change is taken over without a restart." } }
+        p.note {
+            (parts::icon("lock"))
+            span {
+                b { "From the configuration file." } " Change it there; the change is taken over without a restart."
+            }
+        }
         section.panel.mt aria-labelledby="h-yaml" {
-            div.panel-h { h2 #h-yaml { "As YAML" } span.sub { "secrets are not shown" } span.end { button.btn.ghost.sm type="button" hidden data-copy=(yaml) { (parts::icon("copy")) "Copy" } } }
+            div.panel-h {
+                h2 #h-yaml { "As YAML" }
+                span.sub { "secrets are not shown" }
+                span.end { button.btn.ghost.sm type="button" hidden data-copy=(yaml) { (parts::icon("copy")) "Copy" } }
+            }
             div.panel-b { pre.code { (yaml) } }
         }
     };
     let above = vec![(links::overview(), "Overview".into()), (links::monitor(&fixed.slug), fixed.title().to_owned())];
-    framed(web, reader, Page { above, name: "Settings", class: "narrow", ..Page::new("Settings", Place::Overview, main) }).await
+    framed(
+        web,
+        reader,
+        Page { above, name: "Settings", class: "narrow", ..Page::new("Settings", Place::Overview, main) },
+    )
+    .await
 }
 
 /// The fields of a kind with those of every monitor.
@@ -363,6 +466,11 @@ fn filled_from(spec: &MonitorSpec) -> Filled {
     filled
 }
 
+/// The groups there are, offered while one is typed.
+fn groups(web: &Web) -> BTreeSet<String> {
+    web.app().live.monitors().iter().filter_map(|it| it.fixed.spec.group.clone()).take(MOST_GROUPS).collect()
+}
+
 /// The cards of all kinds. Without script the chosen one takes effect with its button.
 fn kinds(chosen: &str) -> Markup {
     let probes = Probe::ALL.iter().map(|entry| {
@@ -371,7 +479,8 @@ fn kinds(chosen: &str) -> Markup {
         let about = schema["description"].as_str().unwrap_or_default();
         (entry.name, title, about.split_once(['.', ',', ':']).map_or(about, |(first, _)| first).to_owned())
     });
-    let all: Vec<(&str, String, String)> = probes.chain([(HEARTBEAT, "Heartbeat".to_owned(), "A job reports in".to_owned())]).collect();
+    let all: Vec<(&str, String, String)> =
+        probes.chain([(HEARTBEAT, "Heartbeat".to_owned(), "A job reports in".to_owned())]).collect();
     html! {
         fieldset {
             legend.lbl.mb8 { "What to watch" }
@@ -417,11 +526,18 @@ fn usual_value(name: &str, usual: &Policy, defaults: &crate::config::spec::Defau
         "success_threshold" => Some(usual.success_threshold.to_string()),
         "slow_threshold" => Some(usual.slow_threshold.to_string()),
         "slow_above" => Some(defaults.slow_above.map_or_else(|| "not judged".into(), |span| span.to_string())),
-        "remind_every" => Some(usual.remind_every.map_or_else(|| "never".into(), |every| watchbell_core::Span(every).to_string())),
-        "expiry_days" => Some(format!("As usual: {} days before", usual.expiry_days.iter().map(u32::to_string).collect::<Vec<_>>().join(", "))),
+        "remind_every" => {
+            Some(usual.remind_every.map_or_else(|| "never".into(), |every| watchbell_core::Span(every).to_string()))
+        }
+        "expiry_days" => Some(format!(
+            "As usual: {} days before",
+            usual.expiry_days.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+        )),
         "notify" => Some(match defaults.notify.as_deref() {
             None | Some([]) => "As the defaults say: nobody".into(),
-            Some(slugs) => format!("As the defaults say: {}", words::listed(&slugs.iter().map(Slug::as_str).collect::<Vec<_>>())),
+            Some(slugs) => {
+                format!("As the defaults say: {}", words::listed(&slugs.iter().map(Slug::as_str).collect::<Vec<_>>()))
+            }
         }),
         "heartbeat.grace" => Some("1m".into()),
         "heartbeat.timezone" => Some("UTC".into()),
@@ -446,7 +562,11 @@ fn consequence(policy: &Policy) -> Markup {
             (parts::icon("clock"))
             span {
                 "An outage is told after about " b { (words::setting(policy.interval / 2 + gap)) } ", at most after " (words::setting(policy.told_within())) ". "
-                @if gap.is_zero() { "The first failure is told." } @else { "A hiccup under " (words::setting(gap)) " is never told." }
+                @if gap.is_zero() {
+                    "The first failure is told."
+                } @else {
+                    "A hiccup under " (words::setting(gap)) " is never told."
+                }
             }
         }
     }

@@ -86,7 +86,9 @@ fn rows(failed: Option<&Side>, worked: Option<&Side>) -> Markup {
             tr {
                 th scope="row" { "Verdict" }
                 td { mark { (reason) } }
-                @if worked.is_some() { td { ins { "good" @if let Some(took) = took { ", in " (words::latency(took)) } } } }
+                @if worked.is_some() {
+                    td { ins { "good" @if let Some(took) = took { ", in " (words::latency(took)) } } }
+                }
             }
         }
         @for name in names {
@@ -95,10 +97,14 @@ fn rows(failed: Option<&Side>, worked: Option<&Side>) -> Markup {
             tr.same[same] {
                 th scope="row" { (name) }
                 @if failed.is_some() {
-                    td { @match &bad { Some(text) if same || worked.is_none() => (text), Some(text) => mark { (text) }, None => span.i3 { "–" } } }
+                    td {
+                        @match &bad { Some(text) if same || worked.is_none() => (text), Some(text) => mark { (text) }, None => span.i3 { "–" } }
+                    }
                 }
                 @if worked.is_some() {
-                    td { @match &good { _ if same => "same", Some(text) if failed.is_none() => (text), Some(text) => ins { (text) }, None => span.i3 { "–" } } }
+                    td {
+                        @match &good { _ if same => "same", Some(text) if failed.is_none() => (text), Some(text) => ins { (text) }, None => span.i3 { "–" } }
+                    }
                 }
             }
         }
@@ -112,10 +118,15 @@ pub(super) fn details(evidence: &Evidence, of: &str) -> Markup {
             details.more { summary { "Errors" (of) } pre.code.wrap { (evidence.errors.join("\n")) } }
         }
         @if !evidence.headers.is_empty() {
-            details.more { summary { "Headers" (of) } pre.code.wrap { @for row in &evidence.headers { (row.name) ": " (row.value) "\n" } } }
+            details.more {
+                summary { "Headers" (of) }
+                pre.code.wrap { @for row in &evidence.headers { (row.name) ": " (row.value) "\n" } }
+            }
         }
         @if let Some(body) = &evidence.body {
-            details.more { summary { "Body" (of) ", first " (words::bytes(body.len() as u64)) } pre.code.wrap { "\n" (body) } }
+            details.more {
+                summary { "Body" (of) ", first " (words::bytes(body.len() as u64)) } pre.code.wrap { "\n" (body) }
+            }
         }
     }
 }

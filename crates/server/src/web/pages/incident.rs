@@ -69,7 +69,9 @@ struct Fact {
 
 impl<'a> Parts<'a> {
     async fn load(web: &Web, reader: &'a Reader, id: &str) -> Result<Self, Failure> {
-        let parsed = id.split_once('-').and_then(|(monitor, seq)| Some((monitor.parse::<i64>().ok()?, seq.parse::<u64>().ok()?)));
+        let parsed = id
+            .split_once('-')
+            .and_then(|(monitor, seq)| Some((monitor.parse::<i64>().ok()?, seq.parse::<u64>().ok()?)));
         let (monitor, seq) = parsed.ok_or(Failure::NotFound)?;
         let store = &web.app().store;
         let (incident, transitions) = store.incident(monitor, seq).await?.ok_or(Failure::NotFound)?;
@@ -77,7 +79,11 @@ impl<'a> Parts<'a> {
         let all = store.deliveries(&filter, watchbell_store::Page::first(500)).await?;
         // What belongs to the incident was sent under its transitions: the opening one, its reminders, the closing one.
         let id = incident.public_id();
-        let deliveries = all.into_iter().filter(|it| it.message.incident.as_ref().is_some_and(|of| of.id == id)).take(MOST_DELIVERIES).collect();
+        let deliveries = all
+            .into_iter()
+            .filter(|it| it.message.incident.as_ref().is_some_and(|of| of.id == id))
+            .take(MOST_DELIVERIES)
+            .collect();
         let before = IncidentFilter { monitor: Some(monitor), to: Some(incident.since), ..IncidentFilter::default() };
         let mut before = store.incidents(&before, watchbell_store::Page::first(4)).await?;
         before.retain(|it| it.seq < incident.seq);
@@ -113,9 +119,19 @@ impl<'a> Parts<'a> {
                     h1 { (self.name()) @if self.is_open() { " is down" } @else { " was down" } }
                     p {
                         (it.public_id()) " · "
-                        @if let Some(watched) = &self.watched { a.link href=(links::monitor(&watched.fixed.slug)) { "monitor" } @if !group_of(watched).is_empty() { " · " (group_of(watched)) } " · " }
+                        @if let Some(watched) = &self.watched {
+                            a.link href=(links::monitor(&watched.fixed.slug)) { "monitor" }
+                            @if !group_of(watched).is_empty() { " · " (group_of(watched)) }
+                            " · "
+                        }
                         "since " (calendar.time(it.since)) ", "
-                        b.b.num { @if self.is_open() { (calendar.fine_age(it.since)) } @else { (words::fine_length(self.length())) } }
+                        b.b.num {
+                            @if self.is_open() {
+                                (calendar.fine_age(it.since))
+                            } @else {
+                                (words::fine_length(self.length()))
+                            }
+                        }
                     }
                 }
                 @if self.reader.is_editor() && self.is_open() && let Some(watched) = &self.watched {
@@ -127,7 +143,9 @@ impl<'a> Parts<'a> {
                             }
                         }
                         @if watched.fixed.spec.probe.is_some() {
-                            form.inline method="post" action=(links::monitor_action(&watched.fixed.slug, "check")) data-post="" { button.btn data-key="c" { (parts::icon("again")) "Check now" } }
+                            form.inline method="post" action=(links::monitor_action(&watched.fixed.slug, "check")) data-post="" {
+                                button.btn data-key="c" { (parts::icon("again")) "Check now" }
+                            }
                         }
                     }
                 }
@@ -159,7 +177,11 @@ impl<'a> Parts<'a> {
             dot: quiet(),
             said: html! { b { "First failure" } p { (it.reason.text) } },
         }];
-        let threshold = self.watched.as_ref().filter(|it| it.fixed.spec.probe.is_some()).map(|it| it.fixed.policy.failure_threshold);
+        let threshold = self
+            .watched
+            .as_ref()
+            .filter(|it| it.fixed.spec.probe.is_some())
+            .map(|it| it.fixed.policy.failure_threshold);
         facts.push(Fact {
             at: it.confirmed_at,
             order: 1,
@@ -192,7 +214,8 @@ impl<'a> Parts<'a> {
         }
         for delivery in &self.deliveries {
             let (class, word) = deliveries::state(delivery.state);
-            let troubled = matches!(delivery.state, DeliveryState::Dead | DeliveryState::Pending | DeliveryState::Claimed);
+            let troubled =
+                matches!(delivery.state, DeliveryState::Dead | DeliveryState::Pending | DeliveryState::Claimed);
             facts.push(Fact {
                 at: delivery.done_at.unwrap_or(delivery.created_at),
                 order: 4,
@@ -212,7 +235,9 @@ impl<'a> Parts<'a> {
                 said: html! { b { "Over after " (words::fine_length(self.length())) } p { (closing.reason.text) } },
             }),
             None => {
-                if let Some((watched, last)) = self.watched.as_ref().and_then(|watched| Some((watched, watched.last.as_ref()?))) {
+                if let Some((watched, last)) =
+                    self.watched.as_ref().and_then(|watched| Some((watched, watched.last.as_ref()?)))
+                {
                     let checks = watched.state.failing.as_ref().map_or(0, |run| run.count);
                     facts.push(Fact {
                         at: last.at,
@@ -235,16 +260,23 @@ impl<'a> Parts<'a> {
                     div.panel-h { h2 #h-who { "Who knows" } }
                     ul.list.tight {
                         @match &it.acknowledged {
-                            Some(by) => li { (parts::avatar(&by.by, true)) div { b { (by.by) } p { "has it, since " (calendar.time(by.at)) } } },
+                            Some(by) => li {
+                                (parts::avatar(&by.by, true))
+                                div { b { (by.by) } p { "has it, since " (calendar.time(by.at)) } }
+                            },
                             None if self.is_open() => li { span.av.sm.none aria-hidden="true" { "?" } div { b.down-t { "Nobody has it" } } },
                             None => li { span.av.sm.wait aria-hidden="true" { "–" } div { b { "Nobody had it" } } },
                         }
-                        @for channel in &it.told { li { (parts::icon("alert")) div { b { (channel) } p { (self.arrived(channel.as_str())) } } } }
+                        @for channel in &it.told {
+                            li { (parts::icon("alert")) div { b { (channel) } p { (self.arrived(channel.as_str())) } } }
+                        }
                         @if it.told.is_empty() { li.i3 { (parts::icon("mute")) div { b { "No channel was told" } } } }
                     }
                 }
                 @if let Some(note) = self.watched.as_ref().and_then(|it| it.fixed.spec.note.as_ref()) {
-                    section.panel aria-labelledby="h-inote" { div.panel-h { h2 #h-inote { "Note" } } div.panel-b { p.said-plain { (note) } } }
+                    section.panel aria-labelledby="h-inote" {
+                        div.panel-h { h2 #h-inote { "Note" } } div.panel-b { p.said-plain { (note) } }
+                    }
                 }
                 section.panel aria-labelledby="h-before" {
                     div.panel-h { h2 #h-before { "Before" } }
@@ -252,8 +284,17 @@ impl<'a> Parts<'a> {
                         @if self.before.is_empty() { p.i3 { "Nothing like it before." } }
                         dl.facts { @for earlier in &self.before {
                             div {
-                                dt { a.link href=(links::incident(&earlier.public_id())) { (calendar.day(earlier.since)) } }
-                                dd { (earlier.reason.text) @if let Some(closing) = &earlier.closed { span.i3 { ", " (words::length(closing.at.since(earlier.since))) } } }
+                                dt {
+                                    a.link href=(links::incident(&earlier.public_id())) {
+                                        (calendar.day(earlier.since))
+                                    }
+                                }
+                                dd {
+                                    (earlier.reason.text)
+                                    @if let Some(closing) = &earlier.closed {
+                                        span.i3 { ", " (words::length(closing.at.since(earlier.since))) }
+                                    }
+                                }
                             }
                         } }
                     }

@@ -23,7 +23,11 @@ pub(crate) struct Asked {
 }
 
 /// `GET /incidents`
-pub(crate) async fn page(State(web): State<Web>, reader: Reader, Query(asked): Query<Asked>) -> Result<Markup, Failure> {
+pub(crate) async fn page(
+    State(web): State<Web>,
+    reader: Reader,
+    Query(asked): Query<Asked>,
+) -> Result<Markup, Failure> {
     let monitors = web.app().live.monitors();
     let shell = Shell::load(&web, &monitors, &reader).await;
     let list = list(&web, &reader, &asked.show, asked.before.parse().ok()).await?;
@@ -32,7 +36,9 @@ pub(crate) async fn page(State(web): State<Web>, reader: Reader, Query(asked): Q
         div.headline.tight.plain {
             div {
                 h1 { "Incidents" }
-                p { @match &of { Some(it) => { "Of " a.link href=(links::monitor(&it.fixed.slug)) { (it.fixed.title()) } "." }, None => "From confirmed down to confirmed up." } }
+                p {
+                    @match &of { Some(it) => { "Of " a.link href=(links::monitor(&it.fixed.slug)) { (it.fixed.title()) } "." }, None => "From confirmed down to confirmed up." }
+                }
             }
         }
         div.row.mb8 {
@@ -47,7 +53,11 @@ pub(crate) async fn page(State(web): State<Web>, reader: Reader, Query(asked): Q
         }
         (PreEscaped(list.html))
     };
-    let live = if asked.before.is_empty() { format!("of=incidents&show={}", links::escaped(&asked.show)) } else { String::new() };
+    let live = if asked.before.is_empty() {
+        format!("of=incidents&show={}", links::escaped(&asked.show))
+    } else {
+        String::new()
+    };
     Ok(layout::page(&web, &reader, &shell, Page { live, ..Page::new("Incidents", Place::Incidents, main) }))
 }
 
@@ -76,38 +86,47 @@ async fn list(web: &Web, reader: &Reader, show: &str, before: Option<i64>) -> Re
     });
     let monitors = web.app().live.monitors();
     let watched = |it: &Incident| monitors.iter().find(|watched| watched.fixed.id == it.monitor);
-    Ok(Fragment::new("incidents", html! {
-        div #incidents {
-            @if found.is_empty() {
-                section.panel { (parts::empty("No incident", match show {
-                    "open" => "Nothing is down.",
-                    _ => "When something is confirmed down, it appears here with everything that happened.",
-                }, &Markup::default())) }
-            } @else {
-                div.tbl-wrap {
-                    table.tbl.duo {
-                        caption.sr { "Incidents, open ones first, then newest first" }
-                        colgroup { col.c-state; col.c-mon; col.hide-s; col.c-when.hide-s; col.c-dur; col.c-by.hide-s; }
-                        thead { tr {
-                            th scope="col" { span.w { "State" } }
-                            th scope="col" { "Monitor" }
-                            th.hide-s scope="col" { "Cause" }
-                            th.hide-s scope="col" { "Began" }
-                            th.r scope="col" { "Lasted" }
-                            th.hide-s scope="col" { "Had by" }
-                        } }
-                        tbody { @for it in &found { (row(it, watched(it), reader)) } }
+    Ok(Fragment::new(
+        "incidents",
+        html! {
+            div #incidents {
+                @if found.is_empty() {
+                    section.panel { (parts::empty("No incident", match show {
+                        "open" => "Nothing is down.",
+                        _ => "When something is confirmed down, it appears here with everything that happened.",
+                    }, &Markup::default())) }
+                } @else {
+                    div.tbl-wrap {
+                        table.tbl.duo {
+                            caption.sr { "Incidents, open ones first, then newest first" }
+                            colgroup {
+                                col.c-state; col.c-mon; col.hide-s; col.c-when.hide-s; col.c-dur; col.c-by.hide-s;
+                            }
+                            thead { tr {
+                                th scope="col" { span.w { "State" } }
+                                th scope="col" { "Monitor" }
+                                th.hide-s scope="col" { "Cause" }
+                                th.hide-s scope="col" { "Began" }
+                                th.r scope="col" { "Lasted" }
+                                th.hide-s scope="col" { "Had by" }
+                            } }
+                            tbody { @for it in &found { (row(it, watched(it), reader)) } }
+                        }
+                    }
+                }
+                @if older.is_some() || before.is_some() {
+                    nav.range aria-label="Pages" {
+                        @if before.is_some() { a.btn.sm href={ (links::incidents()) "?show=" (show) } { "Newest" } }
+                        @if let Some(older) = older {
+                            a.btn.sm href={ (links::incidents()) "?show=" (show) "&before=" (older) } rel="next" {
+                                "Older"
+                            }
+                        }
                     }
                 }
             }
-            @if older.is_some() || before.is_some() {
-                nav.range aria-label="Pages" {
-                    @if before.is_some() { a.btn.sm href={ (links::incidents()) "?show=" (show) } { "Newest" } }
-                    @if let Some(older) = older { a.btn.sm href={ (links::incidents()) "?show=" (show) "&before=" (older) } rel="next" { "Older" } }
-                }
-            }
-        }
-    }))
+        },
+    ))
 }
 
 fn row(it: &Incident, watched: Option<&Watched>, reader: &Reader) -> Markup {

@@ -14,7 +14,9 @@ pub(crate) async fn page(State(web): State<Web>, reader: Reader) -> Result<Marku
     let monitors = web.app().live.monitors();
     let shell = Shell::load(&web, &monitors, &reader).await;
     let main = html! {
-        div.headline.tight.plain { div { h1 { "Problems" } p { "What is configured and cannot be used. Everything else goes on." } } }
+        div.headline.tight.plain {
+            div { h1 { "Problems" } p { "What is configured and cannot be used. Everything else goes on." } }
+        }
         (PreEscaped(list(&web, &reader).html))
     };
     let above = vec![(links::overview(), "Overview".to_owned())];
@@ -28,30 +30,39 @@ pub(crate) fn view(web: &Web, reader: &Reader) -> View {
 
 fn list(web: &Web, reader: &Reader) -> Fragment {
     let problems = web.app().problems.all();
-    Fragment::new("list", html! {
-        div #list {
-            @if problems.is_empty() {
-                section.panel { (parts::empty("Every line is understood", "If something of the configuration cannot be used, it is listed here until it can.", &Markup::default())) }
-            } @else {
-                section.panel {
-                    ul.list { @for problem in &problems {
-                        li {
-                            (parts::glyph("degraded", 20))
-                            div {
-                                b { (problem.consequence) }
-                                p { (parts::prose(&problem.sentence)) }
-                                p.sub {
-                                    span.mono { (problem.place) }
-                                    @if let Some(about) = &problem.about {
-                                        @if web.app().live.get(about.as_str()).is_some() { " · " a.link href=(links::monitor(about)) { (about) } " keeps its last good settings" }
+    Fragment::new(
+        "list",
+        html! {
+            div #list {
+                @if problems.is_empty() {
+                    section.panel {
+                        (parts::empty("Every line is understood", "If something of the configuration cannot be used, it is listed here until it can.", &Markup::default()))
+                    }
+                } @else {
+                    section.panel {
+                        ul.list { @for problem in &problems {
+                            li {
+                                (parts::glyph("degraded", 20))
+                                div {
+                                    b { (problem.consequence) }
+                                    p { (parts::prose(&problem.sentence)) }
+                                    p.sub {
+                                        span.mono { (problem.place) }
+                                        @if let Some(about) = &problem.about {
+                                            @if web.app().live.get(about.as_str()).is_some() {
+                                                " · "
+                                                a.link href=(links::monitor(about)) { (about) }
+                                                " keeps its last good settings"
+                                            }
+                                        }
                                     }
                                 }
+                                span.sub { "since " (reader.calendar.time(problem.since)) }
                             }
-                            span.sub { "since " (reader.calendar.time(problem.since)) }
-                        }
-                    } }
+                        } }
+                    }
                 }
             }
-        }
-    })
+        },
+    )
 }

@@ -4,7 +4,7 @@ use axum::extract::{Form, State};
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
-use watchbell_store::{NewAudit, Person};
+use watchbell_store::Person;
 
 use crate::web::auth::{Caller, password, session};
 use crate::web::error::Failure;
@@ -40,7 +40,9 @@ async fn draw(web: &Web, reader: &Reader, complaints: &[(&str, String)]) -> Resu
                         input type="hidden" name="next" value=(links::settings());
                         span.seg role="group" aria-label="Theme" {
                             @for (value, word) in [("", "As the system"), ("light", "Light"), ("dark", "Dark")] {
-                                button name="theme" value=(value) aria-pressed=(if reader.theme.unwrap_or_default() == value { "true" } else { "false" }) { (word) }
+                                button name="theme" value=(value) aria-pressed=(if reader.theme.unwrap_or_default() == value { "true" } else { "false" }) {
+                                    (word)
+                                }
                             }
                         }
                     }
@@ -53,7 +55,11 @@ async fn draw(web: &Web, reader: &Reader, complaints: &[(&str, String)]) -> Resu
                         }
                         datalist #zones { @for zone in ZONES { option value=(zone) {} } }
                         @if let Some(sentence) = of("zone") { p.err { (parts::small_glyph("down")) (sentence) } }
-                        p.hint #zone-help { "Times are shown in " b { (reader.calendar.zone.iana_name().unwrap_or("the zone of this server")) } ". Leave it empty to follow the browser." }
+                        p.hint #zone-help {
+                            "Times are shown in "
+                            b { (reader.calendar.zone.iana_name().unwrap_or("the zone of this server")) }
+                            ". Leave it empty to follow the browser."
+                        }
                     }
                 }
             }
@@ -74,17 +80,25 @@ async fn draw(web: &Web, reader: &Reader, complaints: &[(&str, String)]) -> Resu
             div.panel-h {
                 h2 #h-sessions { "Sessions" } span.sub { "where you are signed in" }
                 span.end {
-                    form.inline method="post" action=(links::url("/settings/sign-out-everywhere")) { button.btn.sm { "Sign out everywhere else" } }
-                    form.inline method="post" action=(links::url("/logout")) { button.btn.sm { (parts::icon("out")) "Sign out" } }
+                    form.inline method="post" action=(links::url("/settings/sign-out-everywhere")) {
+                        button.btn.sm { "Sign out everywhere else" }
+                    }
+                    form.inline method="post" action=(links::url("/logout")) {
+                        button.btn.sm { (parts::icon("out")) "Sign out" }
+                    }
                 }
             }
             table.tbl.dense {
                 caption.sr { "Your sessions" }
                 colgroup { col; col.c-when; col.c-when.hide-s; }
-                thead { tr { th scope="col" { "Browser" } th scope="col" { "Last seen" } th.hide-s scope="col" { "Since" } } }
+                thead {
+                    tr { th scope="col" { "Browser" } th scope="col" { "Last seen" } th.hide-s scope="col" { "Since" } }
+                }
                 tbody { @for it in &sessions {
                     tr {
-                        td title=(it.agent) { (browser(&it.agent)) @if it.token_hash == own { " " span.tag { "this one" } } }
+                        td title=(it.agent) {
+                            (browser(&it.agent)) @if it.token_hash == own { " " span.tag { "this one" } }
+                        }
                         td.num { (reader.calendar.time(it.seen_at)) }
                         td.num.hide-s { (reader.calendar.time(it.created_at)) }
                     }
@@ -100,7 +114,9 @@ pub(super) fn tabs(reader: &Reader, here: &str) -> Markup {
     html! {
         nav.tabline aria-label="Settings" {
             a href=(links::settings()) aria-current=[(here == "profile").then_some("page")] { "Profile" }
-            @if reader.is_editor() { a href=(links::tokens()) aria-current=[(here == "tokens").then_some("page")] { "API tokens" } }
+            @if reader.is_editor() {
+                a href=(links::tokens()) aria-current=[(here == "tokens").then_some("page")] { "API tokens" }
+            }
             a href=(links::about()) aria-current=[(here == "about").then_some("page")] { "About" }
         }
     }
@@ -140,7 +156,7 @@ pub(crate) async fn change_password(
     // The store ends every session with it; this browser gets a new one.
     web.app().store.set_password(person.id, &hash).await?;
     web.sessions().have_ended();
-    audit(&web, &person, "password.change", &person.name).await;
+    web.note(&reader.caller, "changed", "their password").await;
     let cookie = session::begin(&web, &person, &headers).await?;
     let mut answer = reader.done(&links::settings(), Said::PasswordChanged);
     answer.headers_mut().append(header::SET_COOKIE, cookie);
@@ -162,11 +178,17 @@ pub(crate) struct ChosenZone {
 }
 
 /// `POST /settings/zone`
-pub(crate) async fn set_zone(State(web): State<Web>, reader: Reader, Form(chosen): Form<ChosenZone>) -> Result<Response, Failure> {
+pub(crate) async fn set_zone(
+    State(web): State<Web>,
+    reader: Reader,
+    Form(chosen): Form<ChosenZone>,
+) -> Result<Response, Failure> {
     let zone = chosen.zone.trim();
     if !zone.is_empty() && zone_of(zone).is_none() {
         let complaint = format!("`{zone}` is no time zone; write it like Europe/Berlin.");
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, draw(&web, &reader, &[("zone", complaint)]).await?).into_response());
+        return Ok(
+            (StatusCode::UNPROCESSABLE_ENTITY, draw(&web, &reader, &[("zone", complaint)]).await?).into_response()
+        );
     }
     let mut answer = reader.done(&links::settings(), Said::Saved);
     answer.headers_mut().append(header::SET_COOKIE, preference(ZONE, zone));
@@ -193,17 +215,16 @@ fn own(reader: &Reader) -> Result<&Person, Failure> {
     reader.caller.person().ok_or(Failure::Forbidden)
 }
 
-/// Writes down who did what. What was done stays done if this fails.
-pub(super) async fn audit(web: &Web, person: &Person, action: &str, object: &str) {
-    let entry = NewAudit { who: person.name.clone(), action: action.to_owned(), object: object.to_owned(), detail: String::new() };
-    if let Err(error) = web.app().store.append_audit(web.app().clock.now(), &entry).await {
-        tracing::warn!(%error, action, "what was done could not be written to the audit log");
-    }
-}
-
 /// A browser's name among all that it says of itself.
 fn browser(agent: &str) -> String {
-    let names = [("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl")];
+    let names = [
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ];
     let name = names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
     let systems = ["Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux"];
     let system = systems.iter().find(|system| agent.contains(**system));
@@ -217,6 +238,20 @@ fn browser(agent: &str) -> String {
 
 /// Offered while typing; every other zone is taken too.
 const ZONES: [&str; 16] = [
-    "UTC", "Europe/London", "Europe/Berlin", "Europe/Paris", "Europe/Zurich", "Europe/Oslo", "Europe/Kyiv", "Asia/Dubai", "Asia/Kolkata",
-    "Asia/Shanghai", "Asia/Tokyo", "Australia/Sydney", "America/New_York", "America/Chicago", "America/Los_Angeles", "America/Sao_Paulo",
+    "UTC",
+    "Europe/London",
+    "Europe/Berlin",
+    "Europe/Paris",
+    "Europe/Zurich",
+    "Europe/Oslo",
+    "Europe/Kyiv",
+    "Asia/Dubai",
+    "Asia/Kolkata",
+    "Asia/Shanghai",
+    "Asia/Tokyo",
+    "Australia/Sydney",
+    "America/New_York",
+    "America/Chicago",
+    "America/Los_Angeles",
+    "America/Sao_Paulo",
 ];

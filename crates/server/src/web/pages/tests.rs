@@ -22,8 +22,12 @@ async fn a_stranger_gets_nowhere_but_where_everybody_may() {
         match route.permission {
             Permission::Machine | Permission::Anyone => assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{told}"),
             _ if path.starts_with("/api/") => assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{told}"),
-            Permission::Metrics => assert!(answer.status == StatusCode::SEE_OTHER || answer.status == StatusCode::UNAUTHORIZED, "{told}"),
-            Permission::Viewer | Permission::Editor if path == "/live" => assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{told}"),
+            Permission::Metrics => {
+                assert!(answer.status == StatusCode::SEE_OTHER || answer.status == StatusCode::UNAUTHORIZED, "{told}")
+            }
+            Permission::Viewer | Permission::Editor if path == "/live" => {
+                assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{told}")
+            }
             Permission::Viewer | Permission::Editor => {
                 assert_eq!(answer.status, StatusCode::SEE_OTHER, "{told}");
                 assert!(answer.location().starts_with("/login"), "{told} to {}", answer.location());
@@ -40,7 +44,8 @@ async fn another_sites_form_changes_nothing() {
             continue;
         }
         let path = filled_in(route.path);
-        let answer = browser.ask(route.method.clone(), &path, Some(String::new()), &[("sec-fetch-site", "cross-site")]).await;
+        let answer =
+            browser.ask(route.method.clone(), &path, Some(String::new()), &[("sec-fetch-site", "cross-site")]).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{} {path}", route.method);
     }
 }
@@ -105,7 +110,8 @@ async fn signing_in_leads_back_and_guessing_is_slowed_down() {
     assert_eq!(other.get("/incidents").await.status, StatusCode::OK);
 
     let mut elsewhere = browser.stranger();
-    let answer = elsewhere.post("/login", &[("name", PERSON), ("password", PASSWORD), ("next", "//evil.example")]).await;
+    let answer =
+        elsewhere.post("/login", &[("name", PERSON), ("password", PASSWORD), ("next", "//evil.example")]).await;
     assert_eq!(answer.location(), "/");
 
     let mut guesser = browser.stranger();
@@ -140,7 +146,10 @@ async fn every_answer_carries_the_headers_that_protect_its_reader() {
         assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}");
         assert_eq!(answer.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
         assert_eq!(answer.headers[header::REFERRER_POLICY], "same-origin", "{path}");
-        assert!(!answer.body.contains(" style=") && !answer.body.contains("<script>"), "{path} holds inline style or script");
+        assert!(
+            !answer.body.contains(" style=") && !answer.body.contains("<script>"),
+            "{path} holds inline style or script"
+        );
     }
 }
 
@@ -161,18 +170,32 @@ async fn a_monitor_is_added_changed_paused_and_deleted_by_plain_forms() {
     assert!(form.body.contains("heartbeat.interval"), "{}", form.body);
     let wrong = browser.post("/new", &[("kind", "heartbeat"), ("name", "Nightly backup")]).await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(wrong.body.contains("A heartbeat needs an `interval` or a `schedule`."), "{}", wrong.body);
+    assert!(
+        wrong.body.contains("A heartbeat needs an <code>interval</code> or a <code>schedule</code>"),
+        "{}",
+        wrong.body
+    );
     assert!(wrong.body.contains(r#"value="Nightly backup""#));
-    let added = browser.post("/new", &[("kind", "heartbeat"), ("name", "Nightly backup"), ("heartbeat.interval", "1h")]).await;
+    let added =
+        browser.post("/new", &[("kind", "heartbeat"), ("name", "Nightly backup"), ("heartbeat.interval", "1h")]).await;
     assert_eq!(added.location(), "/monitors/nightly-backup?said=added", "{}", added.body);
     let page = browser.get("/monitors/nightly-backup").await;
     assert!(page.body.contains("/ping/pingkey0pingkey0pingkey0/nightly-backup"), "{}", page.body);
 
     let edited = [("kind", "heartbeat"), ("name", "Backup"), ("heartbeat.interval", "2h")];
-    assert_eq!(browser.post("/monitors/nightly-backup/edit", &edited).await.location(), "/monitors/nightly-backup?said=saved");
-    assert_eq!(browser.post("/monitors/nightly-backup/pause", &[]).await.location(), "/monitors/nightly-backup?said=paused");
+    assert_eq!(
+        browser.post("/monitors/nightly-backup/edit", &edited).await.location(),
+        "/monitors/nightly-backup?said=saved"
+    );
+    assert_eq!(
+        browser.post("/monitors/nightly-backup/pause", &[]).await.location(),
+        "/monitors/nightly-backup?said=paused"
+    );
     assert!(browser.get("/").await.body.contains("Everything is paused"));
-    assert_eq!(browser.post("/monitors/nightly-backup/resume", &[]).await.location(), "/monitors/nightly-backup?said=resumed");
+    assert_eq!(
+        browser.post("/monitors/nightly-backup/resume", &[]).await.location(),
+        "/monitors/nightly-backup?said=resumed"
+    );
     assert!(browser.get("/monitors/nightly-backup/delete").await.body.contains("Delete Backup?"));
     assert_eq!(browser.post("/monitors/nightly-backup/delete", &[]).await.location(), "/?said=deleted");
     assert_eq!(browser.get("/monitors/nightly-backup").await.status, StatusCode::NOT_FOUND);
@@ -181,7 +204,12 @@ async fn a_monitor_is_added_changed_paused_and_deleted_by_plain_forms() {
 #[tokio::test]
 async fn a_channel_is_added_and_its_secret_is_never_shown() {
     let mut browser = Browser::signed_in().await;
-    let form = [("kind", "telegram"), ("slug", "oncall"), ("telegram.token", "123456:canary-token"), ("telegram.chat_id", "-100200300")];
+    let form = [
+        ("kind", "telegram"),
+        ("slug", "oncall"),
+        ("telegram.token", "123456:canary-token"),
+        ("telegram.chat_id", "-100200300"),
+    ];
     let added = browser.post("/alerting/new", &form).await;
     assert_eq!(added.location(), "/alerting?said=saved", "{}", added.body);
     for path in ["/alerting", "/alerting/channels/oncall", "/new"] {
@@ -189,7 +217,8 @@ async fn a_channel_is_added_and_its_secret_is_never_shown() {
         assert_eq!(page.status, StatusCode::OK);
         assert!(page.body.contains("oncall") && !page.body.contains("canary"), "{path}");
     }
-    let kept = [("kind", "telegram"), ("telegram.token", ""), ("telegram.token.set", "1"), ("telegram.chat_id", "@ops")];
+    let kept =
+        [("kind", "telegram"), ("telegram.token", ""), ("telegram.token.set", "1"), ("telegram.chat_id", "@ops")];
     assert_eq!(browser.post("/alerting/channels/oncall", &kept).await.location(), "/alerting?said=saved");
     let channel = browser.web.app().live.channel("oncall").unwrap().channel;
     let settings = serde_json::to_value(&*channel).unwrap();
@@ -212,13 +241,24 @@ async fn nothing_that_people_write_becomes_markup() {
         ];
         let added = browser.post("/new", &form).await;
         assert_eq!(added.status, StatusCode::SEE_OTHER, "{}", added.body);
-        for path in [format!("/monitors/{slug}"), format!("/monitors/{slug}/edit"), format!("/monitors/{slug}/delete"), "/?view=table".into(), "/".into()] {
+        for path in [
+            format!("/monitors/{slug}"),
+            format!("/monitors/{slug}/edit"),
+            format!("/monitors/{slug}/delete"),
+            "/?view=table".into(),
+            "/".into(),
+        ] {
             let page = browser.get(&path).await;
             assert_eq!(page.status, StatusCode::OK, "{path}");
             assert!(!page.body.contains(payload), "{path} shows {payload} as it is");
         }
         let query = crate::web::links::escaped(payload);
-        for path in [format!("/?q={query}"), format!("/incidents?show={query}"), format!("/alerting/deliveries?show={query}"), format!("/login?next={query}")] {
+        for path in [
+            format!("/?q={query}"),
+            format!("/incidents?show={query}"),
+            format!("/alerting/deliveries?show={query}"),
+            format!("/login?next={query}"),
+        ] {
             assert!(!browser.stranger().get(&path).await.body.contains(payload), "{path}");
             assert!(!browser.get(&path).await.body.contains(payload), "{path}");
         }
@@ -237,5 +277,8 @@ async fn a_token_is_shown_once_and_opens_nothing_after_it_was_revoked() {
     assert_eq!(program.ask(Method::GET, "/metrics", None, &[("authorization", &bearer)]).await.status, StatusCode::OK);
     let id = browser.web.app().store.tokens().await.unwrap()[0].id;
     browser.post(&format!("/settings/tokens/{id}/revoke"), &[]).await;
-    assert_eq!(program.ask(Method::GET, "/metrics", None, &[("authorization", &bearer)]).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        program.ask(Method::GET, "/metrics", None, &[("authorization", &bearer)]).await.status,
+        StatusCode::UNAUTHORIZED
+    );
 }

@@ -14,7 +14,13 @@ pub(crate) fn rail(content: Option<&Markup>) -> Markup {
         aside.stack.rail #tried aria-label="Try it" aria-live="polite" {
             @match content {
                 Some(content) => (content),
-                None => p.note { (parts::icon("eye")) span { b { "Check now" } " asks with what stands in the form and shows the whole answer. Nothing is saved or counted." } },
+                None => p.note {
+                    (parts::icon("eye"))
+                    span {
+                        b { "Check now" }
+                        " asks with what stands in the form and shows the whole answer. Nothing is saved or counted."
+                    }
+                },
             }
         }
     }
@@ -25,7 +31,9 @@ pub(crate) fn tried(finding: &Finding, slow_above: Option<std::time::Duration>, 
     let slow = slow_above.is_some_and(|limit| finding.took > limit);
     let first = finding.evidence.rows.first().map_or("It answered", |row| row.value.as_str());
     let (class, verdict, would) = match &finding.outcome {
-        Outcome::Ok if slow => ("degraded", format!("{first} in {}", words::latency(finding.took)), "Would count as slow."),
+        Outcome::Ok if slow => {
+            ("degraded", format!("{first} in {}", words::latency(finding.took)), "Would count as slow.")
+        }
         Outcome::Ok => ("up", format!("{first} in {}", words::latency(finding.took)), "Would count as up."),
         Outcome::Fail(reason) => ("down", reason.text.clone(), "Would count as a failure."),
         Outcome::Local(reason) => ("unknown", reason.text.clone(), "We could not ask; it would not be counted."),
@@ -41,7 +49,9 @@ pub(crate) fn tried(finding: &Finding, slow_above: Option<std::time::Duration>, 
                 }
                 dl.facts.mt8 {
                     @for row in &finding.evidence.rows { div { dt { (row.name) } dd { (row.value) } } }
-                    @if let Some(ends) = finding.expires_at { div { dt { "Certificate" } dd { "ends " (reader.calendar.day_time(ends)) } } }
+                    @if let Some(ends) = finding.expires_at {
+                        div { dt { "Certificate" } dd { "ends " (reader.calendar.day_time(ends)) } }
+                    }
                 }
                 (details(&finding.evidence, ""))
             }

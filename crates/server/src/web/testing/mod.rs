@@ -35,7 +35,8 @@ pub(crate) async fn web() -> Web {
     let folder = tempfile::tempdir().unwrap().keep();
     let store = Store::open(OpenSettings::folder(&folder)).await.unwrap();
     let lease = store.acquire_lease("test").await.unwrap().unwrap();
-    let net = Net::new(NetSettings { egress: watchbell_core::address::Egress::default(), nameservers: Vec::new() }).unwrap();
+    let net =
+        Net::new(NetSettings { egress: watchbell_core::address::Egress::default(), nameservers: Vec::new() }).unwrap();
     let settings = Settings {
         base_url: "http://watch.example:8787".parse().unwrap(),
         ping_key: Secret::new("pingkey0pingkey0pingkey0"),
@@ -129,7 +130,13 @@ impl Browser {
         self.ask(Method::POST, path, Some(body), &[("sec-fetch-site", "same-origin")]).await
     }
 
-    pub(crate) async fn ask(&mut self, method: Method, path: &str, body: Option<String>, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "watch.example:8787");
         if let Some(cookie) = &self.cookie {
             request = request.header(header::COOKIE, cookie);
@@ -150,7 +157,10 @@ impl Browser {
                 self.cookie = (!value.is_empty()).then(|| format!("watchbell={value}"));
             }
         }
-        let is_stream = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let is_stream = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
         let body = if is_stream { Vec::new() } else { axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec() };
         Answer { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() }
     }

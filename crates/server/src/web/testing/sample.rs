@@ -24,7 +24,10 @@ impl Sample {
         let slug = Slug::from_name(name).unwrap();
         let spec = MonitorSpec {
             name: Some(name.to_owned()),
-            probe: serde_json::from_value(serde_json::json!({ "http": { "url": "https://portal.example.org/health" } })).unwrap(),
+            probe: serde_json::from_value(
+                serde_json::json!({ "http": { "url": "https://portal.example.org/health" } }),
+            )
+            .unwrap(),
             ..MonitorSpec::default()
         };
         let created_at = Self::NOW - Duration::from_secs(86_400);
@@ -47,7 +50,14 @@ impl Sample {
             worse => vec![transition(Verdict::Up, worse)],
         };
         let seen = |at: Timestamp, sight: Sight| {
-            Arc::new(Seen { at, took: Duration::from_millis(118), phases: Phases::default(), sight, expires_at: None, evidence: Evidence::default() })
+            Arc::new(Seen {
+                at,
+                took: Duration::from_millis(118),
+                phases: Phases::default(),
+                sight,
+                expires_at: None,
+                evidence: Evidence::default(),
+            })
         };
         let bad = seen(Self::NOW, Sight::Fail(Reason::new("status", "502 Bad Gateway")));
         let good = seen(Self::NOW, Sight::Ok);
@@ -64,7 +74,8 @@ impl Sample {
                 notify: Vec::new(),
             }),
             state: Arc::new(state),
-            last: (verdict != Verdict::Pending).then(|| if verdict == Verdict::Up { Arc::clone(&good) } else { Arc::clone(&bad) }),
+            last: (verdict != Verdict::Pending)
+                .then(|| if verdict == Verdict::Up { Arc::clone(&good) } else { Arc::clone(&bad) }),
             last_ok: Some(good),
             last_fail: (verdict == Verdict::Down).then_some(bad),
             next_check: Some(Self::NOW + Policy::INTERVAL),
@@ -112,7 +123,8 @@ impl Sample {
     }
 
     pub(crate) fn owned_by(mut self, name: &str) -> Self {
-        self.0.acknowledged = Some(Arc::new(Acknowledged { by: name.to_owned(), at: Self::NOW - minutes(4), note: String::new() }));
+        self.0.acknowledged =
+            Some(Arc::new(Acknowledged { by: name.to_owned(), at: Self::NOW - minutes(4), note: String::new() }));
         self
     }
 
@@ -124,7 +136,7 @@ impl Sample {
         self.changed(|spec| spec.tags = tags.iter().map(|tag| (*tag).to_owned()).collect())
     }
 
-    fn changed(mut self, change: impl FnOnce(&mut MonitorSpec)) -> Self {
+    pub(crate) fn changed(mut self, change: impl FnOnce(&mut MonitorSpec)) -> Self {
         let old = &self.0.fixed;
         let mut spec = old.spec.clone();
         change(&mut spec);
