@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::packages;
+use crate::postgres::Postgres;
 use crate::shell::{cargo, root, run};
 
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
@@ -14,6 +16,10 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     run(cargo().args(["build", "--release", "-p", "watchbell", "-p", "watchbell-bench"]))?;
     let release = target_folder()?.join("release");
     let mut measuring = std::process::Command::new(release.join("watchbell-bench"));
+    // The second store is measured, too.
+    packages::ensure()?;
+    let postgres = Postgres::start()?;
+    measuring.env("WATCHBELL_BENCH_POSTGRES", postgres.url());
     run(measuring.arg("run").arg(release.join("watchbell")).args(arguments))
 }
 

@@ -32,6 +32,12 @@ const NEEDS: &[Need] = &[
     },
     Need { package: "chromium", for_what: "a real browser", is_there: || which("chromium").is_some() },
     Need { package: "chromium-driver", for_what: "steering the browser", is_there: || which("chromedriver").is_some() },
+    Need { package: "curl", for_what: "calling heartbeats as people do", is_there: || which("curl").is_some() },
+    Need {
+        package: "systemd",
+        for_what: "checking units and calendar events against systemd itself",
+        is_there: || which("systemd-analyze").is_some(),
+    },
     Need { package: "tzdata", for_what: "time zones", is_there: || Path::new("/usr/share/zoneinfo/UTC").exists() },
 ];
 

@@ -5,6 +5,7 @@
 //! `watchbell-bench serve` answers, `watchbell-bench bare …` asks barely, and this process watches the watcher.
 
 mod bare;
+mod heartbeats;
 mod process;
 mod server;
 mod suite;
@@ -21,9 +22,13 @@ fn main() -> Result<()> {
             let (count, pace) = (count.parse().context("the count is a number")?, pace.parse().context("the pace is a number")?);
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(bare::run(url, count, ca, pace))
         }
+        ["heartbeats", binary] => {
+            let binary = (*binary).to_owned();
+            std::thread::spawn(move || suite::heartbeats_alone(&binary)).join().map_err(|_| anyhow::anyhow!("the bench panicked"))?
+        }
         ["run", binary] => block_on(suite::run(binary, false)),
         ["run", binary, "--quick"] => block_on(suite::run(binary, true)),
-        _ => bail!("usage: watchbell-bench run <path of the watchbell binary> [--quick]"),
+        _ => bail!("usage: watchbell-bench run|heartbeats <path of the watchbell binary> [--quick]"),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::process;
+use crate::{heartbeats, process};
 use crate::watcher::{Watcher, now, request};
 
 /// One line of the table.
@@ -65,11 +65,73 @@ fn measure(binary: &str, scale: &Scale) -> Result<()> {
     many(binary, &peers, 1000, scale, &mut figures)?;
     step("10,000 monitors");
     many(binary, &peers, scale.large, scale, &mut figures)?;
+    step("heartbeats");
+    listening(binary, scale, &mut figures)?;
+    print(&figures);
+    Ok(())
+}
+
+/// The heartbeats' lines alone.
+pub(crate) fn heartbeats_alone(binary: &str) -> Result<()> {
+    let scale = Scale { bare: 0, rounds: 0, settle: secs(2), measure: secs(10), flips: 0, large: 10_000 };
+    let mut figures = Vec::new();
+    listening(binary, &scale, &mut figures)?;
+    print(&figures);
+    Ok(())
+}
+
+fn print(figures: &[Figure]) {
     println!("\n| what | measured | goal | |\n|---|---|---|---|");
-    for Figure { what, measured, goal, met } in &figures {
+    for Figure { what, measured, goal, met } in figures {
         println!("| {what} | {measured} | {goal} | {} |", if *met { "met" } else { "**missed**" });
     }
-    Ok(())
+}
+
+/// Durable pings a second on both stores, deadlines, and the memory of very many heartbeats.
+fn listening(binary: &str, scale: &Scale, figures: &mut Vec<Figure>) -> Result<()> {
+    const MONITORS: usize = 1000;
+    let postgres = std::env::var("WATCHBELL_BENCH_POSTGRES").ok();
+    let stores = [
+        (None, "durable heartbeats over 256 kept-alive connections, SQLite", "≥ 20,000/s, p99 ≤ 50 ms", 20_000.0),
+        (postgres.as_deref(), "… PostgreSQL", "≥ 5,000/s, p99 ≤ 50 ms", 5000.0),
+    ];
+    for (database, what, goal, least) in stores {
+        if database.is_none() && least < 10_000.0 {
+            println!("  no PostgreSQL: set WATCHBELL_BENCH_POSTGRES to the URL of one");
+            continue;
+        }
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("watchbell.yaml"), heartbeats::configuration(MONITORS, "1h"))?;
+        let watcher = Watcher::start_on(binary, folder.path(), database)?;
+        heartbeats::call(watcher.address, MONITORS, 256, secs(1))?;
+        let cpu = process::cpu(watcher.pid())?;
+        let heard = heartbeats::call(watcher.address, MONITORS, 256, scale.measure)?;
+        let each = (process::cpu(watcher.pid())? - cpu).as_secs_f64() * 1e6 / (heard.per_second * scale.measure.as_secs_f64());
+        let (half, most) = (heard.median.as_secs_f64() * 1000.0, heard.p99.as_secs_f64() * 1000.0);
+        let measured = format!("{:.0}/s, p50 {half:.1} ms, p99 {most:.1} ms, {each:.0} µs CPU each", heard.per_second);
+        figures.push(figure(what, measured, goal, heard.per_second >= least && most <= 50.0));
+        watcher.stop()?;
+    }
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("watchbell.yaml"), heartbeats::configuration(MONITORS, "3s"))?;
+    let watcher = Watcher::start(binary, folder.path())?;
+    heartbeats::call_all(watcher.address, MONITORS)?;
+    // Three seconds, one of grace, and the second in which it must be noticed.
+    std::thread::sleep(secs(5));
+    let (_, page) = watcher.get("/metrics", "")?;
+    let late = heartbeats::still_up(&page);
+    figures.push(figure("deadlines noticed within 1 s, of 1,000 at once", format!("{} of {MONITORS}", MONITORS - late), "all", late == 0));
+    watcher.stop()?;
+
+    let many = scale.large * 10;
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("watchbell.yaml"), heartbeats::configuration(many, "1h"))?;
+    let watcher = Watcher::start(binary, folder.path())?;
+    heartbeats::call_all(watcher.address, many)?;
+    std::thread::sleep(scale.settle);
+    let resident = process::resident(watcher.pid())?;
+    figures.push(figure("resident memory, 100,000 heartbeats, each heard", mib(resident), "≤ 400 MB", resident <= 400_000_000));
+    watcher.stop()
 }
 
 /// CPU per check through the whole pipeline, against the bare loop, in turns.

@@ -19,6 +19,11 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// Starts the binary on a folder that holds `watchbell.yaml` and, later, the data.
     pub(crate) fn start(binary: &str, folder: &Path) -> Result<Self> {
+        Self::start_on(binary, folder, None)
+    }
+
+    /// The same on a PostgreSQL of this URL.
+    pub(crate) fn start_on(binary: &str, folder: &Path, database: Option<&str>) -> Result<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address: SocketAddr = ([127, 0, 0, 1], port).into();
         let began = now();
@@ -28,6 +33,7 @@ impl Watcher {
             .arg(folder.join("watchbell.yaml"))
             .arg("--data")
             .arg(folder.join("data"))
+            .args(database.into_iter().flat_map(|url| ["--database", url]))
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("{binary} cannot be started"))?;

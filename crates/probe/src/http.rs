@@ -41,10 +41,11 @@ pub struct Http {
     #[schemars(extend("x-group" = "Essentials", "default" = "GET"))]
     pub method: Method,
 
-    /// Headers of the request, by name. A `Host` here replaces the one of the address.
+    /// Headers of the request, by name. A `Host` here replaces the one of the address. The values are kept like
+    /// passwords: many of them are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("x-group" = "Request"))]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Secret>,
 
     /// Body of the request: JSON, a form or text.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -211,7 +211,7 @@ fn request_headers(http: &Http, place: &Place, url: &url::Url, complaints: &mut 
     for (name, value) in &http.headers {
         let field = format!("headers.{name}");
         let name = complaints.take(&field, header_name(name));
-        let value = complaints.take(&field, HeaderValue::from_str(value).map_err(|_| NOT_A_VALUE));
+        let value = complaints.take(&field, HeaderValue::from_str(value.expose()).map_err(|_| NOT_A_VALUE));
         if let Some((name, value)) = name.zip(value) {
             headers.insert(name, value);
         }

@@ -219,6 +219,7 @@ mod tests {
             alive_at: None,
             next_monitor: 2,
             unreadable: Vec::new(),
+            last_pings: Vec::new(),
         };
         (loaded, channel, monitor)
     }

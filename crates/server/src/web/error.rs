@@ -165,6 +165,7 @@ pub(super) async fn wrong_method() -> Failure {
 }
 
 /// What is left of a handler that panicked. The panic's text goes to the log only.
+#[expect(clippy::needless_pass_by_value, reason = "the layer that catches panics gives them away")]
 pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let reference = random::letters(8);
     let text =

@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(
             asked.query(|it| {
                 it.page = None;
-                it.q.clear()
+                it.q.clear();
             }),
             "view=table"
         );

@@ -6,6 +6,7 @@ use super::reader::Reader;
 use super::{assets, layout, parts};
 
 /// A page with one panel. `title` stands below the bell, `second` below that.
+#[expect(clippy::needless_pass_by_value, reason = "markup is made to be given away")]
 pub(crate) fn gate(reader: &Reader, title: &str, second: &str, panel: Markup) -> Markup {
     let document = if title == "Watchbell" { "Sign in" } else { title };
     html! {

@@ -15,6 +15,7 @@ use crate::live::Watched;
 pub(crate) enum Place {
     Overview,
     Incidents,
+    Heartbeats,
     Alerting,
     Settings,
 }
@@ -143,6 +144,7 @@ impl Page<'_> {
 }
 
 /// The whole document.
+#[expect(clippy::needless_pass_by_value, reason = "a page is made to be given away")]
 pub(crate) fn page(web: &Web, reader: &Reader, shell: &Shell, page: Page<'_>) -> Markup {
     let title = titled(&shell.summary, &page.title);
     html! {
@@ -157,6 +159,7 @@ pub(crate) fn page(web: &Web, reader: &Reader, shell: &Shell, page: Page<'_>) ->
                     div.nav {
                         (nav_link(&page, Place::Overview, &links::overview(), "overview", "Overview", &Markup::default()))
                         (nav_link(&page, Place::Incidents, &links::incidents(), "incident", "Incidents", &shell.incidents_badge("n-incidents", "n")))
+                        (nav_link(&page, Place::Heartbeats, &links::heartbeats(), "heartbeat", "Heartbeats", &Markup::default()))
                     }
                     div.nav {
                         (nav_link(&page, Place::Alerting, &links::alerting(), "alert", "Alerting", &shell.alerting_badge()))
@@ -205,6 +208,7 @@ pub(crate) fn page(web: &Web, reader: &Reader, shell: &Shell, page: Page<'_>) ->
                 nav.tabs aria-label="Main, short" {
                     (tab(&page, Place::Overview, &links::overview(), "overview", "Overview", &Markup::default()))
                     (tab(&page, Place::Incidents, &links::incidents(), "incident", "Incidents", &shell.incidents_badge("t-incidents", "dotn")))
+                    (tab(&page, Place::Heartbeats, &links::heartbeats(), "heartbeat", "Heartbeats", &Markup::default()))
                     (tab(&page, Place::Alerting, &links::alerting(), "alert", "Alerting", &Markup::default()))
                     (tab(&page, Place::Settings, &links::settings(), "settings", "Settings", &Markup::default()))
                 }

@@ -40,6 +40,10 @@ pub(crate) fn new_monitor() -> String {
     url("/new")
 }
 
+pub(crate) fn heartbeats() -> String {
+    url("/heartbeats")
+}
+
 pub(crate) fn incidents() -> String {
     url("/incidents")
 }

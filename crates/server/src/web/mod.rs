@@ -23,7 +23,7 @@ pub(crate) mod serve;
 mod stream;
 mod summary;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod words;
 
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use super::auth::{self, Permission};
 use super::pages::{
-    about, alerting, channel, deliveries, edit, incident, incidents, monitor, overview, problems, profile, tokens,
+    about, alerting, channel, deliveries, edit, heartbeats, incident, incidents, monitor, overview, problems, profile, tokens,
 };
 use super::{Web, api, assets, error, guard, metrics, ping, stream};
 
@@ -51,7 +51,10 @@ fn programs(routes: Routes) -> Routes {
 fn console(routes: Routes) -> Routes {
     routes
         .get("/", Permission::Viewer, overview::page)
+        .get("/heartbeats", Permission::Viewer, heartbeats::page)
         .get("/monitors/{slug}", Permission::Viewer, monitor::page)
+        .get("/monitors/{slug}/pings.ndjson", Permission::Viewer, monitor::download)
+        .get("/monitors/{slug}/pings/{n}", Permission::Viewer, monitor::body)
         .slow_post("/monitors/{slug}/check", Permission::Editor, monitor::check)
         .post("/monitors/{slug}/pause", Permission::Editor, monitor::pause)
         .post("/monitors/{slug}/resume", Permission::Editor, monitor::resume)
@@ -97,12 +100,10 @@ fn console(routes: Routes) -> Routes {
 pub(crate) struct Routes {
     web: Web,
     router: Router<Web>,
-    #[cfg(test)]
     table: Vec<Declared>,
 }
 
 /// One line of the table.
-#[cfg(test)]
 #[derive(Clone, Debug)]
 pub(crate) struct Declared {
     pub method: Method,
@@ -115,7 +116,6 @@ impl Routes {
         Self {
             web,
             router: Router::new(),
-            #[cfg(test)]
             table: Vec::new(),
         }
     }
@@ -212,7 +212,6 @@ impl Routes {
             route = route.route_layer(RequestBodyLimitLayer::new(largest));
         }
         self.router = self.router.route(path, route);
-        #[cfg(test)]
         self.table.push(Declared { method, path, permission: who });
         self
     }
@@ -225,6 +224,9 @@ impl Routes {
 
     /// The whole, with what surrounds every answer.
     pub(super) fn finish(self) -> Router {
+        for Declared { method, path, permission } in &self.table {
+            tracing::trace!(%method, path, ?permission, "a route");
+        }
         self.router
             .fallback(error::not_found)
             .method_not_allowed_fallback(error::wrong_method)

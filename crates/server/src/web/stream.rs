@@ -52,7 +52,6 @@ pub(crate) struct Fragment {
 }
 
 impl Fragment {
-    #[expect(clippy::needless_pass_by_value, reason = "markup is made to be given away")]
     pub(crate) fn new(id: impl Into<String>, html: Markup) -> Self {
         Self { id: id.into(), html: html.into_string(), rows: Vec::new() }
     }
@@ -370,6 +369,7 @@ impl Listener {
             _ if !whole => View { title: String::new(), fragments: Vec::new() },
             "overview" => pages::overview::view(web, reader, &self.filter, &monitors, &shell).await?,
             "monitor" => pages::monitor::view(web, reader, &asked.slug, &asked.window).await?,
+            "heartbeats" => pages::heartbeats::view(web, reader),
             "incidents" => pages::incidents::view(web, reader, &asked.show).await?,
             "incident" => pages::incident::view(web, reader, &asked.id).await?,
             "alerting" => pages::alerting::view(web, reader, &shell).await?,

@@ -156,11 +156,10 @@ pub(crate) fn latency(took: Duration) -> String {
 
 /// A response time in a column: always milliseconds, so that digits align.
 pub(crate) fn millis(took: Duration) -> String {
-    match took.as_micros() {
-        0 => format!("0\u{a0}ms"),
-        ..1000 => "<\u{a0}1\u{a0}ms".to_owned(),
-        micros => format!("{}\u{a0}ms", count(u64::try_from(micros / 1000).unwrap_or(u64::MAX))),
+    if !took.is_zero() && took < Duration::from_millis(1) {
+        return "<\u{a0}1\u{a0}ms".to_owned();
     }
+    format!("{}\u{a0}ms", count(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// With a thin space between thousands.

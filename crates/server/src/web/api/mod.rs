@@ -17,10 +17,12 @@ mod describe;
 mod incidents;
 mod input;
 mod monitors;
+mod pings;
 mod problem;
 mod system;
 
 use describe::{Api, doc};
+pub(super) use pings::{Ping, as_text};
 
 /// Every call, one line each.
 fn endpoints(api: Api) -> Api {
@@ -37,6 +39,8 @@ fn endpoints(api: Api) -> Api {
         .slow_post("/api/v1/monitors/{slug}/check", Editor, doc("Check now; the result counts").gives::<monitors::Checked>(), monitors::check)
         .post("/api/v1/monitors/{slug}/acknowledge", Editor, doc("Take the open incident in hand").takes_if_any::<monitors::Note>().gives::<monitors::Monitor>(), monitors::acknowledge)
         .get("/api/v1/monitors/{slug}/results", Viewer, doc("Results of a window, newest first").query::<monitors::Window>().gives::<Vec<monitors::Result>>(), monitors::results)
+        .get("/api/v1/monitors/{slug}/pings", Viewer, doc("The run log of a heartbeat, newest first").query::<pings::Window>().gives::<Vec<Ping>>(), pings::list)
+        .get("/api/v1/monitors/{slug}/pings/{n}/body", Viewer, doc("What came along with a ping, as text"), pings::body)
         .get("/api/v1/incidents", Viewer, doc("List incidents, newest first").query::<incidents::Filter>().gives::<incidents::List>(), incidents::list)
         .get("/api/v1/incidents/{id}", Viewer, doc("Read an incident with its transitions").gives::<incidents::Whole>(), incidents::read)
         .get("/api/v1/channels", Viewer, doc("List channels").gives::<Vec<channels::Channel>>(), channels::list)

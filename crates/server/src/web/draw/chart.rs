@@ -366,24 +366,19 @@ impl Chart<'_> {
 
     /// Round moments along the axis with what is written below them, none too near to the end.
     fn marks(&self) -> Vec<(f64, String)> {
-        let (step_hours, pattern): (i64, &str) = match self.window {
-            Window::Hour => (0, "%H:%M"),
-            Window::Day => (3, "%H:%M"),
-            Window::Week => (24, "%a"),
-            Window::Month => (120, "%-d %b"),
+        const HOUR: Duration = Duration::from_secs(3600);
+        let (step, pattern) = match self.window {
+            Window::Hour => (HOUR / 6, "%H:%M"),
+            Window::Day => (HOUR * 3, "%H:%M"),
+            Window::Week => (HOUR * 24, "%a"),
+            Window::Month => (HOUR * 120, "%-d %b"),
         };
+        // From the last midnight of the reader's zone, so that marks fall on round moments.
         let from = self.calendar.local(self.from());
-        let begin = if step_hours == 0 { from.clone() } else { from.start_of_day().unwrap_or_else(|_| from.clone()) };
-        let step = if step_hours == 0 {
-            Duration::from_secs(600)
-        } else {
-            Duration::from_secs(step_hours.unsigned_abs() * 3600)
-        };
-        let mut moment = Timestamp::from_millis(begin.timestamp().as_millisecond());
-        if step_hours == 0 {
-            let past = moment.as_millis().rem_euclid(600_000);
-            moment = moment.shifted(-past);
-        }
+        let midnight =
+            from.start_of_day().map_or(self.from(), |it| Timestamp::from_millis(it.timestamp().as_millisecond()));
+        let passed = self.from().since(midnight).as_millis() / step.as_millis();
+        let mut moment = midnight + step * u32::try_from(passed).unwrap_or(0);
         let mut marks = Vec::new();
         while moment < self.to {
             let share = (moment.as_millis() - self.from().as_millis()) as f64 / self.window.length().as_millis() as f64;

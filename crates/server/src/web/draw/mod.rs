@@ -5,6 +5,7 @@ pub(crate) mod chart;
 pub(crate) mod days;
 pub(crate) mod fleet;
 pub(crate) mod mix;
+pub(crate) mod runs;
 pub(crate) mod strip;
 pub(crate) mod waterfall;
 

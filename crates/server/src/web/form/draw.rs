@@ -7,12 +7,15 @@ use watchbell_core::kind::Complaint;
 use super::{ESSENTIALS, Filled, Form, Part, is_empty_row, is_on_by_default, is_word, path_of};
 use crate::web::parts;
 
+/// Values with what people read beside them.
+pub(crate) type Choices = Vec<(String, String)>;
+
 /// What the schema alone does not know.
 pub(crate) struct Hints<'a> {
     /// What an empty field means just now, e.g. what all monitors do: `60 s`.
     pub empty: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// The values a list may hold, with what people read: the channels there are.
-    pub choices: &'a (dyn Fn(&str) -> Option<Vec<(String, String)>> + Sync),
+    pub choices: &'a (dyn Fn(&str) -> Option<Choices> + Sync),
     /// What stands below a group of that name, or as `first` and `last` among the essentials.
     pub beside: &'a (dyn Fn(&str) -> Option<Markup> + Sync),
     pub complaints: &'a [Complaint],

@@ -6,6 +6,7 @@ pub(crate) mod channel;
 pub(crate) mod deliveries;
 pub(crate) mod edit;
 mod evidence;
+pub(crate) mod heartbeats;
 pub(crate) mod incident;
 pub(crate) mod incidents;
 pub(crate) mod monitor;

@@ -23,10 +23,10 @@ async fn a_stranger_gets_nowhere_but_where_everybody_may() {
             Permission::Machine | Permission::Anyone => assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{told}"),
             _ if path.starts_with("/api/") => assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{told}"),
             Permission::Metrics => {
-                assert!(answer.status == StatusCode::SEE_OTHER || answer.status == StatusCode::UNAUTHORIZED, "{told}")
+                assert!(answer.status == StatusCode::SEE_OTHER || answer.status == StatusCode::UNAUTHORIZED, "{told}");
             }
             Permission::Viewer | Permission::Editor if path == "/live" => {
-                assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{told}")
+                assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{told}");
             }
             Permission::Viewer | Permission::Editor => {
                 assert_eq!(answer.status, StatusCode::SEE_OTHER, "{told}");
@@ -281,4 +281,46 @@ async fn a_token_is_shown_once_and_opens_nothing_after_it_was_revoked() {
         program.ask(Method::GET, "/metrics", None, &[("authorization", &bearer)]).await.status,
         StatusCode::UNAUTHORIZED
     );
+}
+
+#[tokio::test]
+async fn the_runs_of_a_heartbeat_are_shown_and_can_be_downloaded() {
+    let mut browser = Browser::signed_in().await;
+    assert!(browser.get("/heartbeats").await.body.contains("No job calls in yet"));
+    browser.post("/new", &[("kind", "heartbeat"), ("name", "Nightly"), ("heartbeat.interval", "1h")]).await;
+    let page = browser.get("/monitors/nightly").await;
+    assert!(page.body.contains("Nothing has called yet"), "{}", page.body);
+    let call = "/ping/pingkey0pingkey0pingkey0/nightly";
+    let said = format!("one\n{}", PAYLOADS.concat());
+    for (path, body) in [("/start", ""), ("/3", said.as_str()), ("", "1,812 studies")] {
+        let answer = browser.ask(Method::POST, &format!("{call}{path}"), Some(body.to_owned()), &[]).await;
+        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "OK"));
+    }
+    let page = browser.get("/monitors/nightly").await;
+    for expected in ["Run log", "1 good run, 1 failed", "Success", "Failure", "Start", "1,812 studies", "systemd timer", "runitor"] {
+        assert!(page.body.contains(expected), "{expected}: {}", page.body);
+    }
+    for payload in PAYLOADS {
+        assert!(!page.body.contains(payload), "{payload}");
+    }
+    let list = browser.get("/heartbeats").await;
+    assert!(list.body.contains("1 job reports here.") && list.body.contains("every 1h"), "{}", list.body);
+
+    let download = browser.get("/monitors/nightly/pings.ndjson").await;
+    let lines: Vec<serde_json::Value> =
+        download.body.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!((&lines[0]["kind"], &lines[0]["body"]), (&"success".into(), &"1,812 studies".into()));
+    assert_eq!((&lines[1]["exit_status"], &lines[1]["body"]), (&3.into(), &said.as_str().into()));
+    let body = browser.get("/monitors/nightly/pings/2").await;
+    assert_eq!(body.body, said);
+    assert_eq!(body.headers[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+    assert_eq!(browser.get("/monitors/nightly/pings/9").await.status, StatusCode::NOT_FOUND);
+
+    let api = browser.get("/api/v1/monitors/nightly/pings?limit=1").await;
+    let api: serde_json::Value = serde_json::from_str(&api.body).unwrap();
+    assert_eq!((&api[0]["n"], &api[0]["last_line"], api.as_array().map(Vec::len)), (&3.into(), &"1,812 studies".into(), Some(1)));
+    let older = browser.get("/api/v1/monitors/nightly/pings?before=3").await;
+    assert!(older.body.contains("\"kind\":\"fail\"") && older.body.contains("\"took_ms\""), "{}", older.body);
+    assert_eq!(browser.get("/api/v1/monitors/nightly/pings/2/body").await.body, said);
 }

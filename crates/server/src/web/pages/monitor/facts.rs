@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use watchbell_core::Slug;
 
 use super::Parts;
+use crate::config::spec::HeartbeatSpec;
 use crate::live::Origin;
 use crate::web::draw::waterfall::{ends_in_a_phase, waterfall};
 use crate::web::{Web, links, parts, words};
@@ -116,6 +117,19 @@ impl Parts<'_> {
                         @if let Some(run) = expectation.max_run {
                             div { dt { "May run" } dd { (words::setting(run)) } }
                         }
+                        @if let Some(run) = expectation.min_run {
+                            div { dt { "Must run" } dd { "at least " (words::setting(run)) } }
+                        }
+                        @if expectation.failure_threshold > 1 {
+                            div { dt { "Counts as down" } dd { (expectation.failure_threshold) " failed runs in a row" } }
+                        }
+                        @if !expectation.hearing.good_exits.is_empty() {
+                            @let good: Vec<String> = expectation.hearing.good_exits.iter().map(u8::to_string).collect();
+                            div { dt { "Good exit status" } dd.mono { (good.join(", ")) } }
+                        }
+                        @for (word, list) in [("Failure words", &expectation.hearing.failure_words), ("Success words", &expectation.hearing.success_words), ("Start words", &expectation.hearing.start_words)] {
+                            @if !list.is_empty() { div { dt { (word) } dd.mono { (list.join(", ")) } } }
+                        }
                     } @else {
                         div {
                             dt { "Check" }
@@ -173,18 +187,8 @@ impl Parts<'_> {
         addresses.extend(
             beat.push_token.as_ref().map(|token| ("By push token", format!("{base}/api/push/{}", token.expose()))),
         );
-        let line = beat.schedule.as_deref().unwrap_or("*/5 * * * *");
-        let variants = [
-            ("curl", format!("curl -fsS -m 10 --retry 5 -o /dev/null {main}")),
-            ("cron", format!("{line} /path/to/job && curl -fsS -m 10 --retry 5 -o /dev/null {main}")),
-            (
-                "With start and exit status",
-                format!(
-                    "curl -fsS -m 10 -o /dev/null {main}/start\n/path/to/job\ncurl -fsS -m 10 --retry 5 -o /dev/null {main}/$?"
-                ),
-            ),
-            ("PowerShell", format!("Invoke-RestMethod -TimeoutSec 10 {main}")),
-        ];
+        let key = settings.ping_key.expose();
+        let variants = call_snippets(slug.as_str(), beat, &base, &main, key);
         Some(html! {
             section.panel.mt aria-labelledby="h-call" {
                 div.panel-h { h2 #h-call { "How it calls in" } span.sub { "the addresses are secrets" } }
@@ -210,6 +214,39 @@ impl Parts<'_> {
     }
 }
 
+/// How jobs of all sorts call in, ready to be copied.
+fn call_snippets(slug: &str, beat: &HeartbeatSpec, base: &str, main: &str, key: &str) -> Vec<(&'static str, String)> {
+    let schedule = beat.schedule.as_deref().unwrap_or_default();
+    let is_cron = schedule.split_whitespace().count() >= 5 || schedule.starts_with('@');
+    let cron = if is_cron { schedule } else { "0 3 * * *" };
+    let zone = beat.timezone.as_deref().map(|zone| format!("CRON_TZ={zone}\n")).unwrap_or_default();
+    let timer = match (schedule, &beat.timezone) {
+        ("", _) => format!("OnBootSec=1min\nOnUnitActiveSec={}", beat.interval.map_or(3600, |it| it.0.as_secs())),
+        (_, _) if is_cron => "# the same as the cron line\nOnCalendar=*-*-* 03:00:00".to_owned(),
+        (event, Some(zone)) => format!("OnCalendar={event} {zone}\nPersistent=true"),
+        (event, None) => format!("OnCalendar={event}\nPersistent=true"),
+    };
+    let curl = "curl -fsS -m 10 --retry 5 -o /dev/null";
+    vec![
+        ("curl", format!("{curl} {main}")),
+        ("cron", format!("{zone}{cron} U={main}; curl -fsS -m 10 -o /dev/null $U/start; o=$(/path/to/job 2>&1); r=$?; echo \"$o\" | tail -c 10000 | {curl} --data-binary @- $U/$r")),
+        ("systemd service", systemd_service(slug, main)),
+        ("systemd timer", format!("# /etc/systemd/system/{slug}.timer\n[Unit]\nDescription={slug}\n\n[Timer]\n{timer}\n\n[Install]\nWantedBy=timers.target")),
+        ("PowerShell", format!("$u = \"{main}\"\nInvoke-RestMethod -TimeoutSec 10 \"$u/start\"\n& C:\\path\\to\\job.exe\nInvoke-RestMethod -TimeoutSec 10 -MaximumRetryCount 5 \"$u/$LASTEXITCODE\"")),
+        ("runitor", format!("runitor -api-url {base}/ping -ping-key {key} -slug {slug} -- /path/to/job")),
+    ]
+}
+
+/// A unit that tells of its start and of its end, whichever it is. `%%` and `$$` are systemd's own escapes.
+fn systemd_service(slug: &str, main: &str) -> String {
+    let curl = "/usr/bin/curl -fsS -m 10 --retry 5 -o /dev/null";
+    format!(
+        "# /etc/systemd/system/{slug}.service\n[Unit]\nDescription={slug}\nWants=network-online.target\nAfter=network-online.target\n\n\
+         [Service]\nType=oneshot\nExecStartPre=-{curl} {main}/start\nExecStart=/path/to/job\n\
+         ExecStopPost=-/bin/sh -c 'exec {curl} {main}/$$(if [ \"$$EXIT_CODE\" = exited ]; then echo $$EXIT_STATUS; else echo fail; fi)'"
+    )
+}
+
 /// A button that copies; it appears with the script that serves it.
 fn copy(text: &str) -> Markup {
     html! { button.btn.ghost.sm type="button" hidden data-copy=(text) { (parts::icon("copy")) "Copy" } }
@@ -221,5 +258,60 @@ fn days_before(days: &[u32]) -> String {
     match days.is_empty() {
         true => "never".to_owned(),
         false => format!("{} days before", days.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snippets(beat: &HeartbeatSpec) -> Vec<(&'static str, String)> {
+        call_snippets("nightly", beat, "https://watch.example", "https://watch.example/ping/5bf66975", "key")
+    }
+
+    fn snippet(beat: &HeartbeatSpec, word: &str) -> String {
+        snippets(beat).into_iter().find(|(name, _)| *name == word).unwrap().1
+    }
+
+    /// systemd itself reads them: `systemd-analyze verify`, with a job that is there.
+    #[test]
+    fn the_units_are_units_that_systemd_takes() {
+        let written = |schedule: Option<&str>, timezone: Option<&str>| HeartbeatSpec {
+            interval: schedule.is_none().then(|| watchbell_core::Span::secs(3600)),
+            schedule: schedule.map(str::to_owned),
+            timezone: timezone.map(str::to_owned),
+            ..HeartbeatSpec::default()
+        };
+        for beat in [
+            written(None, None),
+            written(Some("0 3 * * *"), Some("Europe/Berlin")),
+            written(Some("Mon..Fri 03:00"), Some("Europe/Berlin")),
+            written(Some("daily"), None),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let timer = folder.path().join("nightly.timer");
+            std::fs::write(&timer, snippet(&beat, "systemd timer")).unwrap();
+            let service = folder.path().join("nightly.service");
+            let text = snippet(&beat, "systemd service").replace("/path/to/job", "/bin/true");
+            std::fs::write(&service, &text).unwrap();
+            let output = std::process::Command::new("systemd-analyze")
+                .args(["verify", "--man=no"])
+                .args([&service, &timer])
+                .output()
+                .expect("systemd-analyze is there: cargo xtask test installs it");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && !said.contains("nightly."), "{said}\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_cron_line_is_a_line_that_a_shell_takes() {
+        let beat = HeartbeatSpec { schedule: Some("*/5 * * * *".into()), ..HeartbeatSpec::default() };
+        let line = snippet(&beat, "cron");
+        let command = line.strip_prefix("*/5 * * * * ").unwrap();
+        assert!(!command.contains('%'), "cron takes % for the end of a line");
+        let output = std::process::Command::new("sh").args(["-n", "-c", command]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(snippet(&beat, "runitor").starts_with("runitor -api-url https://watch.example/ping -ping-key key"));
     }
 }

@@ -126,9 +126,8 @@ impl Parts<'_> {
 
     pub(super) fn incidents(&self) -> Markup {
         let now = self.now();
-        let lengths: Vec<Duration> =
+        let mut sorted: Vec<Duration> =
             self.incidents.iter().filter_map(|it| Some(it.closed.as_ref()?.at.since(it.since))).collect();
-        let mut sorted = lengths.clone();
         sorted.sort_unstable();
         html! {
             section.panel #m-incidents aria-labelledby="h-inc" {

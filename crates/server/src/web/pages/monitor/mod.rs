@@ -4,6 +4,7 @@
 mod answer;
 mod facts;
 mod history;
+mod runs;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use watchbell_core::Timestamp;
 use watchbell_store::{Bucket, Delivery, DeliveryFilter, Gap, Incident, IncidentFilter, StoredResult};
 
 use super::evidence::{self, Side};
+pub(crate) use runs::{body, download};
 use super::overview::group_of;
 use crate::live::{Origin, Shown, Watched};
 use crate::web::draw::chart::Window;
@@ -51,11 +53,18 @@ pub(crate) async fn page(
     let all = parts.all();
     let main = html! {
         (all.head) (all.answer) (all.chart)
-        @if let Some(snippets) = parts.snippets(&web) { (snippets) }
-        div.cols-2.mt { (all.evidence) (all.phases) }
-        (all.days)
-        div.cols-2.mt { (all.incidents) (all.results) }
-        div.cols-2.mt { (all.certificate) (all.settings) }
+        @if parts.is_heartbeat() {
+            (all.runs)
+            @if let Some(snippets) = parts.snippets(&web) { (snippets) }
+            (all.days)
+            div.cols-2.mt { (all.incidents) (all.settings) }
+            (all.certificate)
+        } @else {
+            div.cols-2.mt { (all.evidence) (all.phases) }
+            (all.days)
+            div.cols-2.mt { (all.incidents) (all.results) }
+            div.cols-2.mt { (all.certificate) (all.settings) }
+        }
     };
     let group = group_of(&parts.watched);
     let mut above = vec![(links::overview(), "Overview".to_owned())];
@@ -87,6 +96,7 @@ pub(crate) async fn view(web: &Web, reader: &Reader, slug: &str, window: &str) -
         Fragment::new("m-days", all.days),
         Fragment::new("m-incidents", all.incidents),
         Fragment::new("m-results", all.results),
+        Fragment::new("m-runs", all.runs),
         Fragment::new("m-certificate", all.certificate),
         Fragment::new("m-settings", all.settings),
     ];
@@ -196,6 +206,8 @@ struct Parts<'a> {
     /// The last failure and the last success, also from before the last start.
     failed: Option<Side>,
     worked: Option<Side>,
+    /// Of a heartbeat.
+    log: runs::Log,
     /// The history could not be read.
     history_missing: bool,
 }
@@ -210,6 +222,7 @@ struct All {
     days: Markup,
     incidents: Markup,
     results: Markup,
+    runs: Markup,
     certificate: Markup,
     settings: Markup,
 }
@@ -249,6 +262,7 @@ impl<'a> Parts<'a> {
                 }
             }
         }
+        let log = runs::Log::load(web, &watched).await;
         let history_missing = buckets.is_err() || results.is_err() || incidents.is_err();
         Ok(Self {
             reader,
@@ -261,6 +275,7 @@ impl<'a> Parts<'a> {
             deliveries: deliveries.unwrap_or_default(),
             failed,
             worked,
+            log,
             history_missing,
         })
     }
@@ -275,6 +290,7 @@ impl<'a> Parts<'a> {
             days: self.days(),
             incidents: self.incidents(),
             results: self.results(),
+            runs: if self.is_heartbeat() { self.runs() } else { Markup::default() },
             certificate: self.certificate(),
             settings: self.settings(),
         }
