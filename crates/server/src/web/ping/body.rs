@@ -80,7 +80,7 @@ impl Kept {
         let line = end.rsplit(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
         line.map_or_else(String::new, |line| {
             let text = String::from_utf8_lossy(line.trim_ascii());
-            watchbell_core::finding::clean(&text, LONGEST_LINE)
+            watchbell_core::finding::clean(&text, LONGEST_LINE).trim().to_owned()
         })
     }
 }
