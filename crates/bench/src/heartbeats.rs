@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -20,14 +21,21 @@ pub(crate) struct Heard {
     pub p99: Duration,
 }
 
-/// A configuration of so many heartbeats.
-pub(crate) fn configuration(monitors: usize, interval: &str) -> String {
-    let mut text = format!("ping_key: {KEY}\nmonitors:\n");
-    for n in 0..monitors {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "  h{n}: {{ heartbeat: {{ interval: {interval}, grace: 1s }} }}");
+/// A configuration of so many heartbeats: a folder of files, since no file may be larger than 4 MiB.
+pub(crate) fn configure(folder: &Path, monitors: usize, interval: &str) -> Result<()> {
+    const IN_ONE: usize = 10_000;
+    let place = folder.join("watchbell.yaml");
+    std::fs::create_dir(&place)?;
+    std::fs::write(place.join("general.yaml"), format!("ping_key: {KEY}\n"))?;
+    for first in (0..monitors).step_by(IN_ONE) {
+        let mut text = "monitors:\n".to_owned();
+        for n in first..monitors.min(first + IN_ONE) {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "  h{n}: {{ heartbeat: {{ interval: {interval}, grace: 1s }} }}");
+        }
+        std::fs::write(place.join(format!("from-{first}.yaml")), text)?;
     }
-    text
+    Ok(())
 }
 
 /// Calls from `connections` connections for `length`, all monitors in turn.

@@ -101,7 +101,7 @@ fn listening(binary: &str, scale: &Scale, figures: &mut Vec<Figure>) -> Result<(
             continue;
         }
         let folder = tempfile::tempdir()?;
-        std::fs::write(folder.path().join("watchbell.yaml"), heartbeats::configuration(MONITORS, "1h"))?;
+        heartbeats::configure(folder.path(), MONITORS, "1h")?;
         let watcher = Watcher::start_on(binary, folder.path(), database)?;
         heartbeats::call(watcher.address, MONITORS, 256, secs(1))?;
         let cpu = process::cpu(watcher.pid())?;
@@ -113,7 +113,7 @@ fn listening(binary: &str, scale: &Scale, figures: &mut Vec<Figure>) -> Result<(
         watcher.stop()?;
     }
     let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("watchbell.yaml"), heartbeats::configuration(MONITORS, "3s"))?;
+    heartbeats::configure(folder.path(), MONITORS, "3s")?;
     let watcher = Watcher::start(binary, folder.path())?;
     heartbeats::call_all(watcher.address, MONITORS)?;
     // Three seconds, one of grace, and the second in which it must be noticed.
@@ -125,7 +125,7 @@ fn listening(binary: &str, scale: &Scale, figures: &mut Vec<Figure>) -> Result<(
 
     let many = scale.large * 10;
     let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("watchbell.yaml"), heartbeats::configuration(many, "1h"))?;
+    heartbeats::configure(folder.path(), many, "1h")?;
     let watcher = Watcher::start(binary, folder.path())?;
     heartbeats::call_all(watcher.address, many)?;
     std::thread::sleep(scale.settle);

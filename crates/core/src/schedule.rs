@@ -176,6 +176,44 @@ mod tests {
         assert!(said.contains("`*-02-31` never comes"), "{said}");
     }
 
+    /// Every minute of the two months in which clocks change, looked at one by one.
+    #[test]
+    fn schedules_match_a_calendar_that_is_leafed_through() {
+        let zones = ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "America/St_Johns", "Pacific/Auckland", "UTC"];
+        // What each means, by minute, hour, day and weekday (Monday is 1), away from the hours that are leapt over.
+        type Meaning = fn(i8, i8, i8, i8) -> bool;
+        let lines: [(&str, &str, Meaning); 5] = [
+            ("15 9 * * 1-5", "Mon..Fri 09:15", |minute, hour, _, weekday| minute == 15 && hour == 9 && weekday <= 5),
+            ("0 4-20/4 * * *", "*-*-* 04..20/4:00", |minute, hour, _, _| minute == 0 && hour % 4 == 0 && hour >= 4),
+            ("30 12 1,15 * *", "*-*-1,15 12:30", |minute, hour, day, _| minute == 30 && hour == 12 && [1, 15].contains(&day)),
+            ("*/20 6 * * *", "*-*-* 06:00/20", |minute, hour, _, _| minute % 20 == 0 && hour == 6),
+            ("5 23 * * 6,7", "Sat,Sun 23:05", |minute, hour, _, weekday| minute == 5 && hour == 23 && weekday >= 6),
+        ];
+        for zone in zones {
+            let local = jiff::tz::TimeZone::get(zone).unwrap();
+            for from in ["2026-03-01T00:00:00Z", "2026-09-15T00:00:00Z", "2026-10-20T00:00:00Z"] {
+                let from: Timestamp = from.parse().unwrap();
+                let minutes = (1..45 * 1440).map(|minute| from.shifted(minute * 60_000));
+                let moments: Vec<_> = minutes.map(|at| (at, at.to_jiff().to_zoned(local.clone()))).collect();
+                for (line, event, meaning) in &lines {
+                    let expected: Vec<Timestamp> = moments
+                        .iter()
+                        .filter(|(_, it)| meaning(it.minute(), it.hour(), it.day(), it.weekday().to_monday_one_offset()))
+                        .map(|(at, _)| *at)
+                        .collect();
+                    for schedule in [Schedule::cron(line, zone), Schedule::calendar(event, Some(zone))] {
+                        let schedule = schedule.unwrap();
+                        let mut at = from;
+                        for expected in &expected {
+                            at = schedule.after(at);
+                            assert_eq!(at, *expected, "{schedule:?} in {zone}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn slots_tile_time() {
         let grid = Grid::new(7, Duration::from_secs(60));

@@ -193,6 +193,31 @@ fn taking_the_silence_of_our_absence_for_a_failure_is_found() {
 }
 
 #[test]
+fn being_sure_of_what_came_while_we_were_deaf_is_found() {
+    fn wrong(policy: &Policy, state: &State, event: Event, now: Timestamp) -> Decision {
+        let returned = matches!(event, Event::Returned { .. });
+        let mut strict = policy.clone();
+        if let Some(expectation) = &mut strict.heartbeat {
+            expectation.strict |= returned;
+        }
+        decide(&strict, state, event, now)
+    }
+    found_by_the_reference(deciding(wrong));
+}
+
+#[test]
+fn ending_every_run_with_the_first_finish_is_found() {
+    fn wrong(policy: &Policy, state: &State, event: Event, now: Timestamp) -> Decision {
+        let event = match event {
+            Event::Pinged(ping) => Event::Pinged(watchbell_core::decide::Ping { run: None, ..ping }),
+            other => other,
+        };
+        decide(policy, state, event, now)
+    }
+    found_by_the_reference(deciding(wrong));
+}
+
+#[test]
 fn taking_new_settings_for_old_silence_is_found() {
     fn wrong(policy: &Policy, state: &State, event: Event, now: Timestamp) -> Decision {
         let changed = event == Event::Changed;

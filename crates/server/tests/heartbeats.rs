@@ -275,6 +275,24 @@ fn a_deadline_fires_within_a_second() {
 }
 
 #[test]
+fn silence_while_the_process_was_suspended_is_not_held_against_the_job() {
+    let home = home(Database::Sqlite);
+    let watchbell = home.start();
+    assert_eq!(get(home.address(), &format!("/ping/{KEY}/soon")).expect("it answers").status, 200);
+    let id = watchbell.id();
+    // Longer than a ping waits for its answer.
+    shell(&format!("kill -STOP {id}; sleep 7; kill -CONT {id}"));
+    until("the silence to be noticed", PATIENCE, || (state(&home, "soon") == "down").then_some(()));
+    let rows = home.rows(
+        "select t.new_verdict, t.code from transition t join monitor m on m.id = t.monitor_id
+         where m.slug = 'soon' order by t.seq",
+    );
+    let text = |verdict: &str, code: &str| vec![Some(verdict.to_owned()), Some(code.to_owned())];
+    assert_eq!(rows, [text("up", "pinged"), text("unknown", "deaf"), text("down", "silent")]);
+    assert_eq!(home.rows("select code from gap where code = 'deaf'").len(), 1);
+}
+
+#[test]
 fn whoever_guesses_is_slowed_down_and_whoever_knows_is_not() {
     let home = home(Database::Sqlite);
     let _watchbell = home.start();

@@ -61,7 +61,7 @@ statements! {
     OVERDUE = "SELECT {delivery} FROM delivery d
                WHERE d.done_at IS NULL AND d.created_at <= $1 AND d.fallback_of IS NULL
                  AND NOT EXISTS (SELECT 1 FROM delivery f WHERE f.fallback_of = d.id)
-               ORDER BY d.id LIMIT $2";
+               ORDER BY d.due, d.id LIMIT $2";
     HAS_KEY = "SELECT id FROM delivery WHERE key = $1";
     SHIFT = "UPDATE delivery SET due = due + $1, claim_until = claim_until + $1, created_at = created_at + $1
              WHERE done_at IS NULL";

@@ -297,7 +297,9 @@ async fn the_runs_of_a_heartbeat_are_shown_and_can_be_downloaded() {
         assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "OK"));
     }
     let page = browser.get("/monitors/nightly").await;
-    for expected in ["Run log", "1 good run, 1 failed", "Success", "Failure", "Start", "1,812 studies", "systemd timer", "runitor"] {
+    for expected in
+        ["Run log", "1 good run, 1 failed", "Success", "Failure", "Start", "1,812 studies", "systemd timer", "runitor"]
+    {
         assert!(page.body.contains(expected), "{expected}: {}", page.body);
     }
     for payload in PAYLOADS {
@@ -319,8 +321,46 @@ async fn the_runs_of_a_heartbeat_are_shown_and_can_be_downloaded() {
 
     let api = browser.get("/api/v1/monitors/nightly/pings?limit=1").await;
     let api: serde_json::Value = serde_json::from_str(&api.body).unwrap();
-    assert_eq!((&api[0]["n"], &api[0]["last_line"], api.as_array().map(Vec::len)), (&3.into(), &"1,812 studies".into(), Some(1)));
+    assert_eq!(
+        (&api[0]["n"], &api[0]["last_line"], api.as_array().map(Vec::len)),
+        (&3.into(), &"1,812 studies".into(), Some(1))
+    );
     let older = browser.get("/api/v1/monitors/nightly/pings?before=3").await;
     assert!(older.body.contains("\"kind\":\"fail\"") && older.body.contains("\"took_ms\""), "{}", older.body);
     assert_eq!(browser.get("/api/v1/monitors/nightly/pings/2/body").await.body, said);
+}
+
+#[tokio::test]
+async fn a_change_reaches_an_open_page_within_a_second_and_an_ended_session_closes_it() {
+    let mut browser = Browser::signed_in().await;
+    let form = [("kind", "heartbeat"), ("name", "Backup"), ("heartbeat.interval", "1h")];
+    assert_eq!(browser.post("/new", &form).await.status, StatusCode::SEE_OTHER);
+    let page = browser.get("/").await.body;
+    let revision = page.split("data-rev=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let mut body = browser.listen(&format!("/live?of=overview&rev={revision}")).await;
+    assert!(next_event(&mut body).await.contains("event: tick"), "the page is current");
+
+    browser.post("/monitors/backup/pause", &[]).await;
+    let event = next_event_that(&mut body, "event: parts").await;
+    assert!(event.contains("Everything is paused") && event.contains("id: "), "{event}");
+    assert!(!event.contains("fleet"), "what has not changed is not sent");
+
+    browser.post("/settings/password", &[("old", PASSWORD), ("new", "another good password")]).await;
+    next_event_that(&mut body, "event: gone").await;
+}
+
+async fn next_event_that(body: &mut axum::body::Body, holds: &str) -> String {
+    for _ in 0..10 {
+        let event = next_event(body).await;
+        if event.contains(holds) {
+            return event;
+        }
+    }
+    panic!("there was no {holds}");
+}
+
+async fn next_event(body: &mut axum::body::Body) -> String {
+    use http_body_util::BodyExt;
+    let frame = tokio::time::timeout(std::time::Duration::from_secs(1), body.frame()).await.expect("within a second");
+    String::from_utf8(frame.unwrap().unwrap().into_data().unwrap().to_vec()).unwrap()
 }

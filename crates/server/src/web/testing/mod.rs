@@ -130,6 +130,15 @@ impl Browser {
         self.ask(Method::POST, path, Some(body), &[("sec-fetch-site", "same-origin")]).await
     }
 
+    /// The body of an event stream, to be read piece by piece.
+    pub(crate) async fn listen(&self, path: &str) -> Body {
+        let cookie = self.cookie.clone().unwrap_or_default();
+        let request = Request::builder().uri(path).header(header::COOKIE, cookie).body(Body::empty()).unwrap();
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.into_body()
+    }
+
     pub(crate) async fn ask(
         &mut self,
         method: Method,

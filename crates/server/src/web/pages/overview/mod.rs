@@ -57,7 +57,8 @@ pub(crate) async fn page(
         } @else {
             (parts.problems())
             (parts.fleet())
-            (parts.filters())
+            // Few monitors need no filter; the page stays calm.
+            @if parts.shape != Shape::LargeCards || !asked.is_empty() { (parts.filters()) }
             (PreEscaped(parts.list().html))
             (parts.lately())
         }
