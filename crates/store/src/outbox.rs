@@ -37,14 +37,16 @@ statements! {
     CANCEL_REMINDERS = "UPDATE delivery SET state = 'cancelled', done_at = $2
                         WHERE monitor_id = $1 AND event = 'reminder' AND state = 'pending' AND done_at IS NULL";
     /// The condition stands twice: what the inner query saw may have been claimed before the row was locked.
-    CLAIM = "UPDATE delivery SET state = 'claimed', claim_by = $2, claim_until = $3, attempt = attempt + 1
-             WHERE done_at IS NULL AND (state = 'pending' OR claim_until <= $1) AND id IN (
+    /// Chosen once, before anything is changed: a planner may ask a plain sub-select again for each row.
+    CLAIM = "WITH chosen AS MATERIALIZED (
                SELECT d.id FROM delivery d
                WHERE d.done_at IS NULL AND d.due <= $1 AND (d.state = 'pending' OR d.claim_until <= $1)
                  AND replace($5, ',' || d.channel || ',', '') = $5
                  AND NOT EXISTS (SELECT 1 FROM delivery e
                                  WHERE e.order_key = d.order_key AND e.id < d.id AND e.done_at IS NULL)
                ORDER BY d.due, d.id LIMIT $4 {skip locked})
+             UPDATE delivery SET state = 'claimed', claim_by = $2, claim_until = $3, attempt = attempt + 1
+             WHERE done_at IS NULL AND (state = 'pending' OR claim_until <= $1) AND id IN (SELECT id FROM chosen)
              RETURNING {delivery}";
     BEGIN_ATTEMPTS = "INSERT INTO attempt (delivery_id, n, node, started_at)
                       SELECT id, attempt, claim_by, $3 FROM delivery

@@ -352,3 +352,43 @@ fn a_delivery_that_cannot_be_read_is_given_up_and_holds_up_nobody() {
         assert_eq!(listed.len(), 1, "what can be read is listed");
     });
 }
+
+#[test]
+fn what_is_never_tried_is_still_looked_after() {
+    on_both(async |fixture| {
+        let store = &fixture.store;
+        outage(store, 3).await;
+        assert_eq!(store.overdue_deliveries(at(-1), 10).await.unwrap(), [], "nothing is that old");
+        let old = store.overdue_deliveries(at(5), 2).await.unwrap();
+        assert_eq!(old.len(), 2);
+
+        // What has a fallback already is not found again; the fallback itself never is.
+        let mut fallback = NewDelivery::new(slug("mail"), old[0].message.clone(), at(6));
+        fallback.key = format!("{}/fallback", old[0].key);
+        fallback.fallback_of = Some(old[0].id);
+        assert!(!store.has_delivery(&fallback.key).await.unwrap());
+        store.add_delivery(&fallback, at(6)).await.unwrap();
+        assert!(store.has_delivery(&fallback.key).await.unwrap());
+        let left: Vec<i64> = store.overdue_deliveries(at(7), 10).await.unwrap().iter().map(|it| it.id).collect();
+        assert!(left.len() == 2 && !left.contains(&old[0].id), "{left:?}");
+
+        // Past its time: given up, unless somebody is sending it just now.
+        let [claimed] = store.claim_deliveries(at(8), "node-a", 1, MINUTE, &[]).await.unwrap().try_into().unwrap();
+        assert_eq!(store.expire_deliveries(at(5), at(9), "too old").await.unwrap(), 2);
+        let dead = DeliveryFilter { state: Some(DeliveryState::Dead), ..DeliveryFilter::default() };
+        let dead = store.deliveries(&dead, Page::first(9)).await.unwrap();
+        assert!(dead.len() == 2 && dead.iter().all(|it| it.id != claimed.id && it.last_error.as_deref() == Some("too old")));
+    });
+}
+
+#[test]
+fn a_leaping_clock_takes_what_waits_along() {
+    on_both(async |fixture| {
+        let store = &fixture.store;
+        outage(store, 1).await;
+        store.shift_deliveries(-3_600_000).await.unwrap();
+        assert_eq!(store.next_due(&[]).await.unwrap(), Some(at(-3600)));
+        let [claimed] = claim(store, at(-3599)).await.try_into().unwrap();
+        assert_eq!(claimed.created_at, at(-3600), "its age is what it was");
+    });
+}
