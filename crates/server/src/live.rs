@@ -98,6 +98,22 @@ impl Seen {
 }
 
 impl Watched {
+    /// A monitor of which nothing has been seen yet in this process's life.
+    pub(crate) fn new(fixed: Arc<Fixed>, state: State) -> Self {
+        Self {
+            fixed,
+            state: Arc::new(state),
+            last: None,
+            last_ok: None,
+            last_fail: None,
+            next_check: None,
+            history: Arc::default(),
+            acknowledged: None,
+            checks: 0,
+            incidents: 0,
+        }
+    }
+
     /// The verdict with what lies over it.
     pub(crate) fn shown(&self) -> Shown {
         if self.state.paused {

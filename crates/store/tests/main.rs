@@ -7,7 +7,6 @@ mod commits;
 mod examples;
 mod history;
 mod leases;
-mod measures;
 mod opening;
 mod outbox;
 mod pings;

@@ -156,18 +156,7 @@ impl Engine {
                 if !is_known {
                     self.batch.change(Change::new(id, slug.clone(), None, state.clone()));
                 }
-                let view = Watched {
-                    fixed: Arc::clone(&fixed),
-                    state: Arc::new(state),
-                    last: None,
-                    last_ok: None,
-                    last_fail: None,
-                    next_check: None,
-                    history: Arc::default(),
-                    acknowledged: None,
-                    checks: 0,
-                    incidents: 0,
-                };
+                let view = Watched::new(Arc::clone(&fixed), state);
                 self.slugs.insert(slug.clone(), id);
                 self.monitors.insert(id, Monitor::new(view));
                 if is_known {

@@ -142,18 +142,7 @@ impl Engine {
                 state
             });
             state.paused = paused;
-            let view = Watched {
-                fixed,
-                state: Arc::new(state),
-                last: None,
-                last_ok: None,
-                last_fail: None,
-                next_check: None,
-                history: Arc::default(),
-                acknowledged: None,
-                checks: 0,
-                incidents: 0,
-            };
+            let view = Watched::new(fixed, state);
             self.slugs.insert(slug, id);
             self.monitors.insert(id, Monitor::new(view));
         }

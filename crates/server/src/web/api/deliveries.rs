@@ -9,6 +9,7 @@ use watchbell_core::{Message, Slug, Timestamp};
 use watchbell_store::{DeliveryFilter, DeliveryState, Page};
 
 use super::input::Query;
+use super::monitors;
 use super::problem::Problem;
 use crate::web::Web;
 use crate::web::auth::Caller;
@@ -85,12 +86,7 @@ pub(super) struct List {
 }
 
 pub(super) async fn list(State(web): State<Web>, Query(filter): Query<Filter>) -> Result<Json<List>, Problem> {
-    let monitor = match &filter.monitor {
-        None => None,
-        Some(slug) => {
-            Some(web.app().live.get(slug).ok_or_else(|| Problem::missing("monitor", slug))?.fixed.id)
-        }
-    };
+    let monitor = monitors::number(&web, filter.monitor.as_deref())?;
     let state = match filter.state.as_deref() {
         None => None,
         Some(name) => Some(DeliveryState::from_name(name).ok_or_else(|| {

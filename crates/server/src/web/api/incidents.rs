@@ -8,6 +8,7 @@ use watchbell_core::{Reason, Slug, Timestamp, Verdict};
 use watchbell_store::{IncidentFilter, Page};
 
 use super::input::Query;
+use super::monitors;
 use super::problem::Problem;
 use crate::web::Web;
 
@@ -87,12 +88,7 @@ pub(super) struct List {
 }
 
 pub(super) async fn list(State(web): State<Web>, Query(filter): Query<Filter>) -> Result<Json<List>, Problem> {
-    let monitor = match &filter.monitor {
-        None => None,
-        Some(slug) => {
-            Some(web.app().live.get(slug).ok_or_else(|| Problem::missing("monitor", slug))?.fixed.id)
-        }
-    };
+    let monitor = monitors::number(&web, filter.monitor.as_deref())?;
     let limit = filter.limit.unwrap_or(100).clamp(1, 500);
     let page = Page { before: filter.before, limit };
     let wanted = IncidentFilter { monitor, open: filter.open, from: filter.from, to: filter.to };

@@ -386,3 +386,8 @@ pub(super) async fn results(
 fn find(web: &Web, name: &str) -> Answer<Watched> {
     web.app().live.get(name).ok_or_else(|| Refused::NoMonitor(name.to_owned()).into())
 }
+
+/// The number of the monitor that a filter names, if it names one.
+pub(super) fn number(web: &Web, slug: Option<&str>) -> Answer<Option<i64>> {
+    slug.map(|slug| find(web, slug).map(|watched| watched.fixed.id)).transpose()
+}
