@@ -19,12 +19,18 @@ fn main() -> Result<()> {
     match words.as_slice() {
         ["serve"] => block_on(server::run()),
         ["bare", url, count, ca, pace] => {
-            let (count, pace) = (count.parse().context("the count is a number")?, pace.parse().context("the pace is a number")?);
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(bare::run(url, count, ca, pace))
+            let (count, pace) =
+                (count.parse().context("the count is a number")?, pace.parse().context("the pace is a number")?);
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?
+                .block_on(bare::run(url, count, ca, pace))
         }
         ["heartbeats", binary] => {
             let binary = (*binary).to_owned();
-            std::thread::spawn(move || suite::heartbeats_alone(&binary)).join().map_err(|_| anyhow::anyhow!("the bench panicked"))?
+            std::thread::spawn(move || suite::heartbeats_alone(&binary))
+                .join()
+                .map_err(|_| anyhow::anyhow!("the bench panicked"))?
         }
         ["run", binary] => block_on(suite::run(binary, false)),
         ["run", binary, "--quick"] => block_on(suite::run(binary, true)),

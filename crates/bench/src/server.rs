@@ -99,7 +99,10 @@ async fn answer(
             let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             let text = String::from_utf8_lossy(&body);
             if text.contains("\"event\":\"down\"") {
-                let failed = lock(&board.failed).iter().find(|(name, _)| text.contains(&format!("\"{name}\""))).map(|(_, at)| *at);
+                let failed = lock(&board.failed)
+                    .iter()
+                    .find(|(name, _)| text.contains(&format!("\"{name}\"")))
+                    .map(|(_, at)| *at);
                 if let Some(failed) = failed {
                     lock(&board.latencies).push(arrived.saturating_duration_since(failed).as_micros());
                 }

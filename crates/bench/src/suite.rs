@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::{heartbeats, process};
 use crate::watcher::{Watcher, now, request};
+use crate::{heartbeats, process};
 
 /// One line of the table.
 struct Figure {
@@ -106,7 +106,8 @@ fn listening(binary: &str, scale: &Scale, figures: &mut Vec<Figure>) -> Result<(
         heartbeats::call(watcher.address, MONITORS, 256, secs(1))?;
         let cpu = process::cpu(watcher.pid())?;
         let heard = heartbeats::call(watcher.address, MONITORS, 256, scale.measure)?;
-        let each = (process::cpu(watcher.pid())? - cpu).as_secs_f64() * 1e6 / (heard.per_second * scale.measure.as_secs_f64());
+        let each =
+            (process::cpu(watcher.pid())? - cpu).as_secs_f64() * 1e6 / (heard.per_second * scale.measure.as_secs_f64());
         let (half, most) = (heard.median.as_secs_f64() * 1000.0, heard.p99.as_secs_f64() * 1000.0);
         let measured = format!("{:.0}/s, p50 {half:.1} ms, p99 {most:.1} ms, {each:.0} µs CPU each", heard.per_second);
         figures.push(figure(what, measured, goal, heard.per_second >= least && most <= 50.0));
@@ -120,7 +121,12 @@ fn listening(binary: &str, scale: &Scale, figures: &mut Vec<Figure>) -> Result<(
     std::thread::sleep(secs(5));
     let (_, page) = watcher.get("/metrics", "")?;
     let late = heartbeats::still_up(&page);
-    figures.push(figure("deadlines noticed within 1 s, of 1,000 at once", format!("{} of {MONITORS}", MONITORS - late), "all", late == 0));
+    figures.push(figure(
+        "deadlines noticed within 1 s, of 1,000 at once",
+        format!("{} of {MONITORS}", MONITORS - late),
+        "all",
+        late == 0,
+    ));
     watcher.stop()?;
 
     let many = scale.large * 10;
@@ -130,13 +136,19 @@ fn listening(binary: &str, scale: &Scale, figures: &mut Vec<Figure>) -> Result<(
     heartbeats::call_all(watcher.address, many)?;
     std::thread::sleep(scale.settle);
     let resident = process::resident(watcher.pid())?;
-    figures.push(figure("resident memory, 100,000 heartbeats, each heard", mib(resident), "≤ 400 MB", resident <= 400_000_000));
+    figures.push(figure(
+        "resident memory, 100,000 heartbeats, each heard",
+        mib(resident),
+        "≤ 400 MB",
+        resident <= 400_000_000,
+    ));
     watcher.stop()
 }
 
 /// CPU per check through the whole pipeline, against the bare loop, in turns.
 fn ratio(binary: &str, peers: &Peers, scale: &Scale, tls: bool, figures: &mut Vec<Figure>) -> Result<()> {
-    let url = if tls { format!("https://localhost:{}/", peers.https) } else { format!("http://127.0.0.1:{}/", peers.http) };
+    let url =
+        if tls { format!("https://localhost:{}/", peers.https) } else { format!("http://127.0.0.1:{}/", peers.http) };
     let per_second: u32 = if tls { 500 } else { 2000 };
     let folder = tempfile::tempdir()?;
     let ca = std::fs::read_to_string(&peers.ca)?.lines().fold(String::new(), |mut text, line| {
@@ -144,7 +156,10 @@ fn ratio(binary: &str, peers: &Peers, scale: &Scale, tls: bool, figures: &mut Ve
         text
     });
     let probe = if tls {
-        format!("    probe:\n      http:\n        url: {url}\n        tls:\n          ca: |\n{}", ca.replace("          ", "            "))
+        format!(
+            "    probe:\n      http:\n        url: {url}\n        tls:\n          ca: |\n{}",
+            ca.replace("          ", "            ")
+        )
     } else {
         format!("    probe: {{ http: {{ url: \"{url}\" }} }}\n")
     };
@@ -177,10 +192,20 @@ fn ratio(binary: &str, peers: &Peers, scale: &Scale, tls: bool, figures: &mut Ve
     let measured = format!("{ratio:.2} × ({own:.0} µs against {bare:.0} µs)");
     let measured_flat = format!("{flat:.2} ×");
     if tls {
-        figures.push(figure("CPU per HTTPS check, full handshake, 500/s, against a bare loop at that pace", measured, "≤ 1.3 ×", ratio <= 1.3));
+        figures.push(figure(
+            "CPU per HTTPS check, full handshake, 500/s, against a bare loop at that pace",
+            measured,
+            "≤ 1.3 ×",
+            ratio <= 1.3,
+        ));
         figures.push(figure("… against the bare loop flat out", measured_flat, "≤ 1.3 ×", flat <= 1.3));
     } else {
-        figures.push(figure("CPU per plain HTTP check (ask, decide, commit), 2,000/s, against a bare loop at that pace", measured, "≤ 1.6 ×", ratio <= 1.6));
+        figures.push(figure(
+            "CPU per plain HTTP check (ask, decide, commit), 2,000/s, against a bare loop at that pace",
+            measured,
+            "≤ 1.6 ×",
+            ratio <= 1.6,
+        ));
         figures.push(figure("… against the bare loop flat out", measured_flat, "≤ 1.6 ×", flat <= 1.6));
     }
     Ok(())
@@ -188,7 +213,12 @@ fn ratio(binary: &str, peers: &Peers, scale: &Scale, tls: bool, figures: &mut Ve
 
 fn lateness(binary: &str, peers: &Peers, scale: &Scale, figures: &mut Vec<Figure>) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    write_config(folder.path(), 2000, "1s", &format!("    probe: {{ http: {{ url: \"http://127.0.0.1:{}/\" }} }}\n", peers.http))?;
+    write_config(
+        folder.path(),
+        2000,
+        "1s",
+        &format!("    probe: {{ http: {{ url: \"http://127.0.0.1:{}/\" }} }}\n", peers.http),
+    )?;
     let watcher = Watcher::start(binary, folder.path())?;
     std::thread::sleep(scale.settle);
     let before = watcher.lateness_counts()?;
@@ -209,7 +239,11 @@ fn bell(binary: &str, peers: &Peers, scale: &Scale, figures: &mut Vec<Figure>) -
         peers.http
     );
     for n in 0..50 {
-        let _ = writeln!(text, "  m{n}: {{ probe: {{ http: {{ url: \"http://127.0.0.1:{}/switch/m{n}\" }} }} }}", peers.http);
+        let _ = writeln!(
+            text,
+            "  m{n}: {{ probe: {{ http: {{ url: \"http://127.0.0.1:{}/switch/m{n}\" }} }} }}",
+            peers.http
+        );
     }
     std::fs::write(folder.path().join("watchbell.yaml"), text)?;
     let watcher = Watcher::start(binary, folder.path())?;
@@ -224,7 +258,12 @@ fn bell(binary: &str, peers: &Peers, scale: &Scale, figures: &mut Vec<Figure>) -
     std::thread::sleep(secs(2));
     let report = peers.ask("/report")?;
     let mut latencies: Vec<f64> = report.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    anyhow::ensure!(latencies.len() >= scale.flips * 9 / 10, "only {} of {} failures were told", latencies.len(), scale.flips);
+    anyhow::ensure!(
+        latencies.len() >= scale.flips * 9 / 10,
+        "only {} of {} failures were told",
+        latencies.len(),
+        scale.flips
+    );
     latencies.sort_by(f64::total_cmp);
     let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share).round() as usize] / 1000.0;
     let (half, most) = (at(0.5), at(0.99));
@@ -238,9 +277,15 @@ fn bell(binary: &str, peers: &Peers, scale: &Scale, figures: &mut Vec<Figure>) -
     std::thread::sleep(scale.settle);
     let (checks, written) = (watcher.metric("watchbell_checks_total")?, process::written(watcher.pid())?);
     std::thread::sleep(scale.measure * 2);
-    let (checks, written) = (watcher.metric("watchbell_checks_total")? - checks, process::written(watcher.pid())? - written);
+    let (checks, written) =
+        (watcher.metric("watchbell_checks_total")? - checks, process::written(watcher.pid())? - written);
     let each = written as f64 / checks;
-    figures.push(figure("written to disk per unchanged result, 50 checks/s", format!("{each:.0} B"), "≤ 1 kB", each <= 1000.0));
+    figures.push(figure(
+        "written to disk per unchanged result, 50 checks/s",
+        format!("{each:.0} B"),
+        "≤ 1 kB",
+        each <= 1000.0,
+    ));
     watcher.stop()
 }
 
@@ -265,8 +310,11 @@ fn many(binary: &str, peers: &Peers, monitors: usize, scale: &Scale, figures: &m
     anyhow::ensure!(status == 200, "the Overview answered {status}");
     first.stop()?;
     let large = monitors > 1000;
-    let (name, goal, limit) =
-        if large { ("resident memory, 10,000 monitors", "≤ 128 MB", 128_000_000) } else { ("resident memory, 1,000 monitors", "≤ 60 MB", 60_000_000) };
+    let (name, goal, limit) = if large {
+        ("resident memory, 10,000 monitors", "≤ 128 MB", 128_000_000)
+    } else {
+        ("resident memory, 1,000 monitors", "≤ 60 MB", 60_000_000)
+    };
     figures.push(figure(name, mib(resident), goal, resident <= limit));
     if !large {
         return Ok(());
@@ -319,7 +367,9 @@ impl Peers {
     }
 
     fn bare(&self, url: &str, count: usize, pace: u32) -> Result<f64> {
-        let output = Command::new(std::env::current_exe()?).args(["bare", url, &count.to_string(), &self.ca, &pace.to_string()]).output()?;
+        let output = Command::new(std::env::current_exe()?)
+            .args(["bare", url, &count.to_string(), &self.ca, &pace.to_string()])
+            .output()?;
         anyhow::ensure!(output.status.success(), "the bare loop failed: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?.trim().parse()?)
     }

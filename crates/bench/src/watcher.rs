@@ -141,11 +141,19 @@ impl Drop for Watcher {
 }
 
 fn form_headers(address: SocketAddr) -> String {
-    format!("Content-Type: application/x-www-form-urlencoded\r\nOrigin: http://{address}\r\nSec-Fetch-Site: same-origin\r\n")
+    format!(
+        "Content-Type: application/x-www-form-urlencoded\r\nOrigin: http://{address}\r\nSec-Fetch-Site: same-origin\r\n"
+    )
 }
 
 /// One request on a connection of its own; the answer holds the head as well.
-pub(crate) fn request(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Result<(u16, Vec<u8>)> {
+pub(crate) fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Result<(u16, Vec<u8>)> {
     #[expect(clippy::disallowed_methods, reason = "a benchmark talks to what it measures")]
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;

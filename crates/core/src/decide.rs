@@ -28,11 +28,17 @@ pub enum Event {
     /// The moment that [`Decision::wake_at`] asked for has come.
     Woken,
     /// We were away or deaf and are back: nobody was listening in between.
-    Returned { away_since: Timestamp },
+    Returned {
+        away_since: Timestamp,
+    },
     /// Somebody wants quiet until a moment; one that has passed ends it.
-    Snoozed { until: Timestamp },
+    Snoozed {
+        until: Timestamp,
+    },
     /// The wall clock leapt by so many milliseconds; all waiting goes on as if it had not.
-    ClockMoved { by_ms: i64 },
+    ClockMoved {
+        by_ms: i64,
+    },
     /// Someone has it: no more reminders.
     Acknowledged,
     Paused,
@@ -486,7 +492,8 @@ impl Turn<'_> {
     fn do_not_know(&mut self, since: Timestamp) {
         let Some(doubt) = self.state.heard.as_ref().and_then(|heard| heard.doubt) else { return };
         self.forget_counters();
-        let said = format!("May have called while we were not listening: {} to {}", minute(doubt.from), minute(doubt.to));
+        let said =
+            format!("May have called while we were not listening: {} to {}", minute(doubt.from), minute(doubt.to));
         self.move_to(Verdict::Unknown, since, Reason::new("deaf", said), None);
     }
 
@@ -583,8 +590,7 @@ impl Turn<'_> {
         let Some(Expectation { schedule, grace, .. }) = &self.policy.heartbeat else { return };
         let heard = self.state.heard.get_or_insert_with(Heard::default);
         let was_quiet = heard.snoozed.is_some();
-        heard.snoozed =
-            (until > self.now).then(|| Snooze { until, judged_from: schedule.after(until) + *grace });
+        heard.snoozed = (until > self.now).then(|| Snooze { until, judged_from: schedule.after(until) + *grace });
         if was_quiet && heard.snoozed.is_none() {
             self.expect_anew();
         }

@@ -65,8 +65,7 @@ impl Reason {
 
 /// Text from outside made fit to print: no control characters, at most `longest` characters.
 pub fn clean(text: &str, longest: usize) -> String {
-    let mut out: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(longest).collect();
+    let mut out: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(longest).collect();
     if text.chars().nth(longest).is_some() {
         out.push('…');
     }

@@ -166,7 +166,12 @@ mod tests {
         let text = "728b3763-ee80-4113-9fc0-f840b6d4d7a4";
         assert_eq!(text.parse::<RunId>().unwrap().to_string(), text);
         assert_eq!(text.to_uppercase().parse::<RunId>(), text.parse());
-        for wrong in ["", "728b3763ee8041139fc0f840b6d4d7a4", "{728b3763-ee80-4113-9fc0-f840b6d4d7a4}", "+28b3763-ee80-4113-9fc0-f840b6d4d7a4"] {
+        for wrong in [
+            "",
+            "728b3763ee8041139fc0f840b6d4d7a4",
+            "{728b3763-ee80-4113-9fc0-f840b6d4d7a4}",
+            "+28b3763-ee80-4113-9fc0-f840b6d4d7a4",
+        ] {
             assert!(wrong.parse::<RunId>().is_err(), "{wrong}");
         }
     }

@@ -88,7 +88,9 @@ impl Policy {
 
     /// The longest an outage can last untold: `interval + (F − 1) · gap + F · timeout`.
     pub fn told_within(&self) -> Duration {
-        self.interval + self.retry_interval * self.failure_threshold.saturating_sub(1) + self.timeout * self.failure_threshold
+        self.interval
+            + self.retry_interval * self.failure_threshold.saturating_sub(1)
+            + self.timeout * self.failure_threshold
     }
 }
 

@@ -22,9 +22,7 @@ pub struct Recipient {
 /// nobody is left with an alarm that ended.
 pub fn route(notice: &Notice, routes: &Routes) -> Vec<Recipient> {
     match notice.kind {
-        NoticeKind::Up | NoticeKind::Closed => {
-            recipients(&notice.told, "it was told of the failure")
-        }
+        NoticeKind::Up | NoticeKind::Closed => recipients(&notice.told, "it was told of the failure"),
         NoticeKind::Down | NoticeKind::Degraded | NoticeKind::Reminder | NoticeKind::Expiry => {
             recipients(&routes.notify, "the monitor names it under notify")
         }

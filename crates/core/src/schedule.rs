@@ -49,11 +49,9 @@ impl Schedule {
     pub fn cron(line: &str, zone_name: &str) -> Result<Self, String> {
         let zone = jiff::tz::TimeZone::get(zone_name)
             .map_err(|_| format!("`{zone_name}` is no time zone; write it like Europe/Berlin or UTC"))?;
-        let pattern: croner::Cron =
-            line.parse().map_err(|why| format!("`{line}` is no cron line: {why}"))?;
+        let pattern: croner::Cron = line.parse().map_err(|why| format!("`{line}` is no cron line: {why}"))?;
         let cron = Cron { line: line.to_owned(), zone_name: zone_name.to_owned(), pattern, zone };
-        cron.after(A_YEAR)
-            .ok_or_else(|| format!("`{line}` never comes: no such day exists"))?;
+        cron.after(A_YEAR).ok_or_else(|| format!("`{line}` never comes: no such day exists"))?;
         Ok(Self::Cron(Box::new(cron)))
     }
 
@@ -179,13 +177,16 @@ mod tests {
     /// Every minute of the two months in which clocks change, looked at one by one.
     #[test]
     fn schedules_match_a_calendar_that_is_leafed_through() {
-        let zones = ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "America/St_Johns", "Pacific/Auckland", "UTC"];
+        let zones =
+            ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "America/St_Johns", "Pacific/Auckland", "UTC"];
         // What each means, by minute, hour, day and weekday (Monday is 1), away from the hours that are leapt over.
         type Meaning = fn(i8, i8, i8, i8) -> bool;
         let lines: [(&str, &str, Meaning); 5] = [
             ("15 9 * * 1-5", "Mon..Fri 09:15", |minute, hour, _, weekday| minute == 15 && hour == 9 && weekday <= 5),
             ("0 4-20/4 * * *", "*-*-* 04..20/4:00", |minute, hour, _, _| minute == 0 && hour % 4 == 0 && hour >= 4),
-            ("30 12 1,15 * *", "*-*-1,15 12:30", |minute, hour, day, _| minute == 30 && hour == 12 && [1, 15].contains(&day)),
+            ("30 12 1,15 * *", "*-*-1,15 12:30", |minute, hour, day, _| {
+                minute == 30 && hour == 12 && [1, 15].contains(&day)
+            }),
             ("*/20 6 * * *", "*-*-* 06:00/20", |minute, hour, _, _| minute % 20 == 0 && hour == 6),
             ("5 23 * * 6,7", "Sat,Sun 23:05", |minute, hour, _, weekday| minute == 5 && hour == 23 && weekday >= 6),
         ];
@@ -198,7 +199,9 @@ mod tests {
                 for (line, event, meaning) in &lines {
                     let expected: Vec<Timestamp> = moments
                         .iter()
-                        .filter(|(_, it)| meaning(it.minute(), it.hour(), it.day(), it.weekday().to_monday_one_offset()))
+                        .filter(|(_, it)| {
+                            meaning(it.minute(), it.hour(), it.day(), it.weekday().to_monday_one_offset())
+                        })
                         .map(|(at, _)| *at)
                         .collect();
                     for schedule in [Schedule::cron(line, zone), Schedule::calendar(event, Some(zone))] {

@@ -227,9 +227,15 @@ mod tests {
 
     #[test]
     fn lengths_of_time_read_as_people_write_them() {
-        for (text, millis) in
-            [("30s", 30_000), ("1h30m", 5_400_000), ("500ms", 500), ("90", 90_000), ("2 min", 120_000), ("1.5s", 1500), ("0s", 0)]
-        {
+        for (text, millis) in [
+            ("30s", 30_000),
+            ("1h30m", 5_400_000),
+            ("500ms", 500),
+            ("90", 90_000),
+            ("2 min", 120_000),
+            ("1.5s", 1500),
+            ("0s", 0),
+        ] {
             assert_eq!(text.parse::<Span>().unwrap().0.as_millis(), millis, "{text}");
         }
         for text in ["", "s", "3x", "5m 3", "-1s", "1e9d", "99999999999999999999d"] {

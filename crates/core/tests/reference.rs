@@ -197,7 +197,8 @@ impl Reference {
             Event::Changed => {
                 turn.note(What::Changed(Box::new(policy.clone())));
                 let silence = turn.past.deadline(leap_ms).map(|(moment, _)| moment);
-                if silence.is_some_and(|moment| moment <= boot) || turn.past.doubtful_at().is_some_and(|at| at <= boot) {
+                if silence.is_some_and(|moment| moment <= boot) || turn.past.doubtful_at().is_some_and(|at| at <= boot)
+                {
                     turn.excuse_until_next();
                 }
             }
@@ -385,7 +386,8 @@ impl Reference {
 
     /// Until when people want quiet, and from when on silence is judged again.
     fn snoozed(&self) -> Option<(Timestamp, Timestamp)> {
-        let last = self.past.iter().rev().find_map(|it| if let What::Snoozed(snooze) = it.what { Some(snooze) } else { None });
+        let last =
+            self.past.iter().rev().find_map(|it| if let What::Snoozed(snooze) = it.what { Some(snooze) } else { None });
         last.flatten()
     }
 

@@ -92,9 +92,9 @@ impl Problems {
         let mut all = self.0.write();
         let mut said: Vec<(Source, Problem)> = Vec::new();
         for mut problem in problems {
-            let known = all.iter().find(|(from, old)| {
-                *from == source && old.place == problem.place && old.sentence == problem.sentence
-            });
+            let known = all
+                .iter()
+                .find(|(from, old)| *from == source && old.place == problem.place && old.sentence == problem.sentence);
             if let Some((_, old)) = known {
                 problem.since = old.since;
             }

@@ -17,8 +17,9 @@ pub(crate) enum LogFormat {
 /// Starts logging to standard error. `filter` is a level or a list of `target=level`.
 pub(crate) fn start_logging(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|why| anyhow::anyhow!("`{filter}` is no log level: {why}. Write error, warn, info, debug or trace."))?;
+    let filter = EnvFilter::try_new(filter).map_err(|why| {
+        anyhow::anyhow!("`{filter}` is no log level: {why}. Write error, warn, info, debug or trace.")
+    })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours());
     match format {
         LogFormat::Text => builder.with_target(false).compact().init(),

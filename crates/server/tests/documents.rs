@@ -37,7 +37,8 @@ fn every_link_between_documents_leads_somewhere() {
         let folder = path.parent().expect("a folder");
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = target.split('#').next().unwrap_or_default();
-            if !file.is_empty() && !file.contains("://") && !file.starts_with("mailto:") && !folder.join(file).exists() {
+            if !file.is_empty() && !file.contains("://") && !file.starts_with("mailto:") && !folder.join(file).exists()
+            {
                 broken.push(format!("{}: {target}", path.display()));
             }
         }
@@ -78,7 +79,11 @@ fn the_settings_of_the_guide_load_as_they_stand() {
     let file = home.configuration().display().to_string();
     let output = home.run(&["config", "check", "--config", &file]);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("4 monitors, 3 channels"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && said.contains("4 monitors, 3 channels"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]

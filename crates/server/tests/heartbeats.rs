@@ -71,7 +71,9 @@ fn curl_calls_as_the_documentation_of_healthchecks_says() {
     let url = home.url("/ping");
     shell(&format!("curl -fsS -m 10 --retry 5 -o /dev/null {url}/{ID}"));
     shell(&format!("false; curl -fsS -m 10 --retry 5 {url}/{ID}/$?"));
-    shell(&format!("m=$(echo 'line one'; echo 'the last line'); curl -fsS -m 10 --retry 5 --data-raw \"$m\" {url}/{ID}/0"));
+    shell(&format!(
+        "m=$(echo 'line one'; echo 'the last line'); curl -fsS -m 10 --retry 5 --data-raw \"$m\" {url}/{ID}/0"
+    ));
     shell(&format!("curl -fsS {url}/{ID}/start && curl -fsS {url}/{ID}/log --data-raw 'half way'"));
     shell(&format!("curl -fsS -X PUT {url}/{ID}/fail && curl -fsSI {url}/{ID}/"));
     shell(&format!("curl -fsS {url}/{KEY}/backup && curl -fsS {url}/{}", ID.to_uppercase()));
@@ -155,7 +157,8 @@ fn runs_are_paired_with_their_starts_by_name() {
     call("/start", 1);
     call("", 3);
     let rows = home.rows("select took_ms from ping order by n");
-    let took: Vec<Option<u64>> = rows.iter().map(|row| row[0].as_deref().map(|ms| ms.parse().expect("a number"))).collect();
+    let took: Vec<Option<u64>> =
+        rows.iter().map(|row| row[0].as_deref().map(|ms| ms.parse().expect("a number"))).collect();
     assert_eq!((took[0], took[1], took[4], took[5]), (None, None, None, None));
     assert!(took[2].is_some_and(|ms| ms < 250), "{took:?}");
     assert!(took[3].is_some_and(|ms| (400..5000).contains(&ms)), "{took:?}");
@@ -165,7 +168,8 @@ fn runs_are_paired_with_their_starts_by_name() {
 fn what_a_job_says_is_understood_by_its_settings() {
     let home = home(Database::Sqlite);
     let _watchbell = home.start();
-    let ok = |path: &str, body: &[u8]| assert_eq!(post(home.address(), &format!("/ping/{KEY}/{path}"), body).status, 200);
+    let ok =
+        |path: &str, body: &[u8]| assert_eq!(post(home.address(), &format!("/ping/{KEY}/{path}"), body).status, 200);
     ok("quick/start", b"");
     ok("quick", b"");
     assert_eq!(state(&home, "quick"), "down", "a run of a moment backed up nothing");
@@ -352,9 +356,8 @@ fn ten_thousand_pings_to_one_heartbeat_are_all_heard() {
     let watchbell = home.start();
     let began = now();
     let answered: usize = scope(|threads| {
-        let callers: Vec<_> = (0..100)
-            .map(|_| threads.spawn(|| stream(home.address(), &format!("/ping/{ID}"), 100, 1, || ())))
-            .collect();
+        let callers: Vec<_> =
+            (0..100).map(|_| threads.spawn(|| stream(home.address(), &format!("/ping/{ID}"), 100, 1, || ()))).collect();
         callers.into_iter().map(|caller| caller.join().expect("no caller panics")).sum()
     });
     let took = began.elapsed();
@@ -383,9 +386,8 @@ fn every_ping_answered_with_200_survives_kills_on_postgres() {
 /// numbers of the run log then show whether one is missing.
 fn survives_kills(database: Database) {
     const CALLERS: usize = 16;
-    let monitors: String = (0..CALLERS)
-        .map(|n| format!("  beat-{n}: {{ heartbeat: {{ interval: 1h, grace: 1h }} }}\n"))
-        .collect();
+    let monitors: String =
+        (0..CALLERS).map(|n| format!("  beat-{n}: {{ heartbeat: {{ interval: 1h, grace: 1h }} }}\n")).collect();
     let text = format!("ping_key: {KEY}\nretention: {{ pings: 100000 }}\nmonitors:\n{monitors}");
     let home = Home::new(database, &text);
     let answered: Vec<AtomicU64> = (0..CALLERS).map(|_| AtomicU64::new(0)).collect();

@@ -3,8 +3,9 @@
 use crate::StoreError;
 
 /// In order; the first is version 1. What has been released is never edited: a change is a further file.
-pub(crate) const SQLITE: &[&str] = &[include_str!("../migrations/sqlite/0001.sql"), include_str!("../migrations/sqlite/0002.sql")];
-pub(crate) const POSTGRES: &[&str] = 
+pub(crate) const SQLITE: &[&str] =
+    &[include_str!("../migrations/sqlite/0001.sql"), include_str!("../migrations/sqlite/0002.sql")];
+pub(crate) const POSTGRES: &[&str] =
     &[include_str!("../migrations/postgres/0001.sql"), include_str!("../migrations/postgres/0002.sql")];
 
 /// The texts that a database of version `found` still lacks, each with the version it leads to.

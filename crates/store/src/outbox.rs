@@ -315,13 +315,22 @@ impl Store {
     }
 
     /// Open deliveries made before `created_before` that have no fallback yet, oldest first.
-    pub async fn overdue_deliveries(&self, created_before: Timestamp, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+    pub async fn overdue_deliveries(
+        &self,
+        created_before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
         let rows = self.db.read(&OVERDUE, values![created_before, limit]).await?;
         Ok(readable(rows, read_delivery))
     }
 
     /// Gives up what was made before `created_before` and is not being sent just now. Says how many.
-    pub async fn expire_deliveries(&self, created_before: Timestamp, now: Timestamp, error: &str) -> Result<u64, StoreError> {
+    pub async fn expire_deliveries(
+        &self,
+        created_before: Timestamp,
+        now: Timestamp,
+        error: &str,
+    ) -> Result<u64, StoreError> {
         let done = self.db.write(vec![Step::any(&EXPIRE, values![created_before, now, error])]).await?;
         Ok(done.into_iter().map(|done| done.count).sum())
     }

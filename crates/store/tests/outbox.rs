@@ -377,7 +377,9 @@ fn what_is_never_tried_is_still_looked_after() {
         assert_eq!(store.expire_deliveries(at(5), at(9), "too old").await.unwrap(), 2);
         let dead = DeliveryFilter { state: Some(DeliveryState::Dead), ..DeliveryFilter::default() };
         let dead = store.deliveries(&dead, Page::first(9)).await.unwrap();
-        assert!(dead.len() == 2 && dead.iter().all(|it| it.id != claimed.id && it.last_error.as_deref() == Some("too old")));
+        assert!(
+            dead.len() == 2 && dead.iter().all(|it| it.id != claimed.id && it.last_error.as_deref() == Some("too old"))
+        );
     });
 }
 

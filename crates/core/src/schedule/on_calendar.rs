@@ -152,7 +152,8 @@ impl OnCalendar {
             return Some(date.to_datetime(time));
         }
         loop {
-            date = if self.month_matches(date) { date.tomorrow().ok()? } else { date.last_of_month().tomorrow().ok()? };
+            date =
+                if self.month_matches(date) { date.tomorrow().ok()? } else { date.last_of_month().tomorrow().ok()? };
             if date.year() > end {
                 return None;
             }
@@ -236,7 +237,9 @@ fn weekdays(word: &str) -> Result<u8, String> {
             None => (day(part)?, day(part)?),
         };
         if from > to {
-            return Err(format!("`{part}` runs backwards; the week begins on Monday, so write the two parts one by one"));
+            return Err(format!(
+                "`{part}` runs backwards; the week begins on Monday, so write the two parts one by one"
+            ));
         }
         (from..=to).for_each(|day| bits |= 1 << day);
     }
@@ -252,9 +255,9 @@ fn ranges(
     let number = |text: &str| {
         let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let value = text.parse::<u32>().ok().filter(|_| plain).map(&as_meant);
-        value.filter(|value| within.contains(value)).ok_or_else(|| {
-            format!("`{text}` is not a whole number from {} to {}", within.start(), within.end())
-        })
+        value
+            .filter(|value| within.contains(value))
+            .ok_or_else(|| format!("`{text}` is not a whole number from {} to {}", within.start(), within.end()))
     };
     part.split(',')
         .map(|item| {

@@ -249,10 +249,14 @@ pub(crate) async fn settings(
 }
 
 fn guessed_url(address: SocketAddr) -> Url {
-    let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { match address {
-        SocketAddr::V4(v4) => v4.ip().to_string(),
-        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
-    } };
+    let host = if address.ip().is_unspecified() {
+        "localhost".to_owned()
+    } else {
+        match address {
+            SocketAddr::V4(v4) => v4.ip().to_string(),
+            SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+        }
+    };
     Url::parse(&format!("http://{host}:{}/", address.port())).expect("an address makes a URL")
 }
 

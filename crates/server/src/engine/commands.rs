@@ -9,8 +9,8 @@ use watchbell_core::{Slug, State, Timestamp};
 use watchbell_store::{Change, ChannelRow, ChannelWrite, IncidentChange, MonitorRow, MonitorWrite};
 
 use super::handle::{Command, FromFile};
-use super::start::SPREAD;
 use super::intake::By;
+use super::start::SPREAD;
 use super::timer::{self, Order};
 use super::{Answer, Arrival, Channel, Engine, Fixed, Make, Monitor, Origin, Refused, Watched};
 use crate::app::{Problem, Source};
@@ -253,7 +253,8 @@ impl Engine {
         self.happened(monitor, Event::Acknowledged, now, None);
         let note_given = (!note.is_empty()).then(|| note.clone());
         if let Some(change) = self.batch.last_change() {
-            change.incident = Some(IncidentChange::Acknowledged { seq: incident.seq, by: by.clone(), note: note_given });
+            change.incident =
+                Some(IncidentChange::Acknowledged { seq: incident.seq, by: by.clone(), note: note_given });
         }
         if let Some(known) = self.monitors.get_mut(&monitor) {
             known.view.acknowledged = Some(Arc::new(Acknowledged { by, at: now, note }));

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use watchbell_core::{Reason, Slug, Timestamp};
-use watchbell_store::{Change, ChannelWrite, Commit, CommitError, Gap, GapScope, MonitorWrite, NewAudit, NewPing, Store, StoredResult};
+use watchbell_store::{
+    Change, ChannelWrite, Commit, CommitError, Gap, GapScope, MonitorWrite, NewAudit, NewPing, Store, StoredResult,
+};
 
 use super::{Ended, Engine, GROUPING, News, monotonic};
 use crate::app::{Problem, Source};

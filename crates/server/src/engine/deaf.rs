@@ -73,7 +73,9 @@ impl Engine {
                     place: "heartbeats".into(),
                     about: None,
                     sentence: format!("Watchbell was not listening when these may have called: {list}."),
-                    consequence: "None counts as down unless its next call is missing too; look yourself if that is too late.".into(),
+                    consequence:
+                        "None counts as down unless its next call is missing too; look yourself if that is too late."
+                            .into(),
                     since: now,
                 }]
             }

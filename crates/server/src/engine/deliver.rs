@@ -262,7 +262,11 @@ impl Deliverer {
     /// with the same key.
     async fn finish(&self, delivery: &Delivery, now: Timestamp, outcome: Finished, fallback: Option<NewDelivery>) {
         for wait in [100, 500, 2000] {
-            match self.store.finish_delivery(delivery.id, delivery.attempt, now, outcome.clone(), fallback.clone()).await {
+            match self
+                .store
+                .finish_delivery(delivery.id, delivery.attempt, now, outcome.clone(), fallback.clone())
+                .await
+            {
                 Ok(_) => return,
                 Err(why) => tracing::warn!(%why, delivery = delivery.id, "the outcome of a delivery was not stored"),
             }
@@ -287,7 +291,8 @@ impl Deliverer {
                 let wait = next_try(delivery.attempt, after, random::fraction());
                 if age + wait > DEAD_AFTER {
                     let fallback = self.fallback(delivery, &why, now);
-                    let error = format!("Given up after {} tries in {} h: {why}", delivery.attempt, age.as_secs() / 3600);
+                    let error =
+                        format!("Given up after {} tries in {} h: {why}", delivery.attempt, age.as_secs() / 3600);
                     return (Finished::Dead { error }, fallback);
                 }
                 let long = delivery.attempt >= FALLBACK_AFTER_TRIES || age >= FALLBACK_AFTER;

@@ -2,8 +2,8 @@
 //! run log. A deadline waits for the pings that came before it.
 
 use tokio::sync::mpsc;
-use watchbell_core::decide::{Event, Ping, Signal};
 use watchbell_core::Timestamp;
+use watchbell_core::decide::{Event, Ping, Signal};
 use watchbell_store::{NewPing, PingKind, StoredPing};
 
 use super::handle::Called;
@@ -22,7 +22,9 @@ impl Engine {
             last = Some(call.at);
             self.heard(*call, now);
         }
-        while self.batch.len() < BATCH && let Ok(call) = calls.try_recv() {
+        while self.batch.len() < BATCH
+            && let Ok(call) = calls.try_recv()
+        {
             last = Some(call.at);
             self.heard(*call, now);
         }

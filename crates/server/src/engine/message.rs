@@ -22,7 +22,8 @@ pub(super) fn about(
     base_url: &Url,
     cluster: &str,
 ) -> Message {
-    let tells_of_a_look = matches!(notice.kind, NoticeKind::Down | NoticeKind::Degraded | NoticeKind::Up | NoticeKind::Reminder);
+    let tells_of_a_look =
+        matches!(notice.kind, NoticeKind::Down | NoticeKind::Degraded | NoticeKind::Up | NoticeKind::Reminder);
     let rows = seen.filter(|_| tells_of_a_look).map(|seen| rows(seen)).unwrap_or_default();
     Message {
         event: notice.kind,

@@ -37,8 +37,8 @@ mod message;
 mod start;
 mod timer;
 
-pub(crate) use message::test_message;
 pub(crate) use handle::{Answer, Called, FromFile, Handle, Make, Refused};
+pub(crate) use message::test_message;
 pub(crate) use start::{Parts, start};
 
 use commit::Batch;
@@ -304,8 +304,8 @@ impl Engine {
             }
             history.push(transition.clone());
         }
-        let cancel_reminders = before.incident.is_some()
-            && state.incident.as_ref().is_none_or(|incident| incident.acknowledged);
+        let cancel_reminders =
+            before.incident.is_some() && state.incident.as_ref().is_none_or(|incident| incident.acknowledged);
         let change = Change {
             transition,
             incident,
@@ -423,12 +423,7 @@ fn missed(at: Timestamp) -> Seen {
 }
 
 /// Evidence is kept when it says something new: it moved the state, or failed for another reason than before.
-fn worth_keeping(
-    noted: &mut Option<Reason>,
-    seen: &Seen,
-    state: &State,
-    before: &State,
-) -> Option<NewEvidence> {
+fn worth_keeping(noted: &mut Option<Reason>, seen: &Seen, state: &State, before: &State) -> Option<NewEvidence> {
     let kind = match &seen.sight {
         Sight::Fail(reason) if noted.as_ref() != Some(reason) => {
             *noted = Some(reason.clone());

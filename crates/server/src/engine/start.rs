@@ -199,4 +199,3 @@ fn unreadable(about: Option<watchbell_core::Slug>, sentence: String, now: Timest
         since: now,
     }
 }
-

@@ -32,12 +32,23 @@ const STOPPED: Duration = Duration::from_secs(2);
 /// What the engine orders of the timer.
 pub(super) enum Order {
     /// Look at this monitor, first at `at`. Replaces what was known of it.
-    Watch { fixed: Arc<Fixed>, at: Timestamp, chain: u64 },
+    Watch {
+        fixed: Arc<Fixed>,
+        at: Timestamp,
+        chain: u64,
+    },
     /// The last look was decided; the next one is due at `at`.
-    Next { monitor: i64, at: Timestamp },
-    Forget { monitor: i64 },
+    Next {
+        monitor: i64,
+        at: Timestamp,
+    },
+    Forget {
+        monitor: i64,
+    },
     /// See [`Timer::shift`].
-    Shift { by_ms: i64 },
+    Shift {
+        by_ms: i64,
+    },
 }
 
 /// The way to the timer's threads.
@@ -142,9 +153,10 @@ impl Due {
                 self.monitors.remove(&monitor);
             }
             Order::Shift { by_ms } => {
-                let shifted = self.heap.drain().map(|Reverse((at, monitor, number))| {
-                    Reverse((at.shifted(by_ms), monitor, number))
-                });
+                let shifted = self
+                    .heap
+                    .drain()
+                    .map(|Reverse((at, monitor, number))| Reverse((at.shifted(by_ms), monitor, number)));
                 self.heap = shifted.collect();
             }
         }
@@ -189,7 +201,10 @@ async fn look(looker: Arc<Looker>, fixed: Arc<Fixed>, due_at: Timestamp, chain: 
         Some(ask(&looker, &fixed, asked_at).await)
     };
     drop(permit);
-    looker.intake.send(Arrival::Looked { monitor: fixed.id, rev: fixed.rev, asked_at, finding, by: By::Timer { chain } }).await;
+    looker
+        .intake
+        .send(Arrival::Looked { monitor: fixed.id, rev: fixed.rev, asked_at, finding, by: By::Timer { chain } })
+        .await;
 }
 
 /// Asks, whatever the probe does: a panic or a missed deadline is a finding too.
@@ -204,8 +219,12 @@ pub(super) async fn ask(looker: &Looker, fixed: &Fixed, asked_at: Timestamp) -> 
     let asking = AssertUnwindSafe(probe.ask(&ask)).catch_unwind();
     let finding = match tokio::time::timeout_at(deadline + PATIENCE, asking).await {
         Ok(Ok(finding)) => finding,
-        Ok(Err(_)) => Finding::local(Reason::new("panic", "The check itself failed; this is our fault"), Duration::ZERO),
-        Err(_) => Finding::fail(Reason::new("timeout", format!("Timed out after {}", watchbell_core::Span(timeout))), timeout),
+        Ok(Err(_)) => {
+            Finding::local(Reason::new("panic", "The check itself failed; this is our fault"), Duration::ZERO)
+        }
+        Err(_) => {
+            Finding::fail(Reason::new("timeout", format!("Timed out after {}", watchbell_core::Span(timeout))), timeout)
+        }
     };
     looker.own.in_flight.fetch_sub(1, Ordering::Relaxed);
     if looker.clock.now().since(asked_at) > timeout + STOPPED {

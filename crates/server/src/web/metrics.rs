@@ -55,13 +55,16 @@ fn write_monitors(text: &mut String, monitors: &[Watched]) {
             }
         }
     };
-    family("watchbell_monitor_up", "gauge", "1 if the monitor is up or degraded, 0 if it is down; absent while unknown.", &|it| {
-        match it.state.verdict {
+    family(
+        "watchbell_monitor_up",
+        "gauge",
+        "1 if the monitor is up or degraded, 0 if it is down; absent while unknown.",
+        &|it| match it.state.verdict {
             Verdict::Up | Verdict::Degraded if !it.state.paused => Some(1.0),
             Verdict::Down => Some(0.0),
             _ => None,
-        }
-    });
+        },
+    );
     family("watchbell_monitor_degraded", "gauge", "1 if the monitor answers slowly.", &|it| {
         Some(f64::from(u8::from(it.shown() == Shown::Degraded)))
     });
@@ -136,15 +139,35 @@ fn write_own(text: &mut String, app: &App) {
         ("watchbell_intake_waiting", "gauge", "Results that wait to be decided.", level(&own.intake)),
         ("watchbell_incidents_total", "counter", "Incidents opened.", count(&own.incidents)),
         ("watchbell_commits_total", "counter", "Commits to the database.", count(&own.commits)),
-        ("watchbell_commit_failures_total", "counter", "Commits that failed and were tried again.", count(&own.commit_failures)),
+        (
+            "watchbell_commit_failures_total",
+            "counter",
+            "Commits that failed and were tried again.",
+            count(&own.commit_failures),
+        ),
         ("watchbell_commit_seconds_total", "counter", "Time spent committing.", count(&own.commit_us) / 1_000_000.0),
         ("watchbell_deliveries_done_total", "counter", "Messages delivered.", count(&own.deliveries_done)),
-        ("watchbell_deliveries_retried_total", "counter", "Tries that failed and will be repeated.", count(&own.deliveries_retried)),
+        (
+            "watchbell_deliveries_retried_total",
+            "counter",
+            "Tries that failed and will be repeated.",
+            count(&own.deliveries_retried),
+        ),
         ("watchbell_deliveries_dead_total", "counter", "Messages given up.", count(&own.deliveries_dead)),
-        ("watchbell_deliveries_waiting", "gauge", "Messages that wait to be delivered.", level(&own.deliveries_waiting)),
+        (
+            "watchbell_deliveries_waiting",
+            "gauge",
+            "Messages that wait to be delivered.",
+            level(&own.deliveries_waiting),
+        ),
         ("watchbell_delivery_oldest_seconds", "gauge", "Age of the oldest message that waits.", oldest),
         ("watchbell_problems", "gauge", "Things configured that cannot be used.", app.problems.all().len() as f64),
-        ("watchbell_up_since_seconds", "gauge", "When this process began, Unix time.", app.started_at.as_millis() as f64 / 1000.0),
+        (
+            "watchbell_up_since_seconds",
+            "gauge",
+            "When this process began, Unix time.",
+            app.started_at.as_millis() as f64 / 1000.0,
+        ),
     ] {
         head(text, name, kind, help);
         let _ = writeln!(text, "{name} {value}");

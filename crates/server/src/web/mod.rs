@@ -59,7 +59,14 @@ struct Inner {
 
 impl Web {
     pub(crate) fn new(app: Arc<App>, setup: Setup) -> Self {
-        let inner = Inner { app, setup, limiter: Limiter::default(), misses: ping::Misses::default(), sessions: Sessions::default(), streams: Streams::default() };
+        let inner = Inner {
+            app,
+            setup,
+            limiter: Limiter::default(),
+            misses: ping::Misses::default(),
+            sessions: Sessions::default(),
+            streams: Streams::default(),
+        };
         Self(Arc::new(inner))
     }
 

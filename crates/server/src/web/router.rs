@@ -17,7 +17,8 @@ use tower_http::timeout::TimeoutLayer;
 
 use super::auth::{self, Permission};
 use super::pages::{
-    about, alerting, channel, deliveries, edit, heartbeats, incident, incidents, monitor, overview, problems, profile, tokens,
+    about, alerting, channel, deliveries, edit, heartbeats, incident, incidents, monitor, overview, problems, profile,
+    tokens,
 };
 use super::{Web, api, assets, error, guard, metrics, ping, stream};
 
@@ -113,11 +114,7 @@ pub(crate) struct Declared {
 
 impl Routes {
     fn new(web: Web) -> Self {
-        Self {
-            web,
-            router: Router::new(),
-            table: Vec::new(),
-        }
+        Self { web, router: Router::new(), table: Vec::new() }
     }
 
     pub(crate) fn get<H: Handler<T, Web>, T: 'static>(self, path: &'static str, who: Permission, handler: H) -> Self {

@@ -11,9 +11,9 @@ use watchbell_core::{Slug, Timestamp, catalog};
 
 use super::input::{Body, parse, slug};
 use super::problem::Problem;
-use crate::seal::schemas;
 use crate::engine::{Make, Refused};
 use crate::live::{ChannelView, Origin};
+use crate::seal::schemas;
 use crate::web::Web;
 use crate::web::auth::Caller;
 

@@ -89,9 +89,10 @@ pub(super) async fn list(State(web): State<Web>, Query(filter): Query<Filter>) -
     let monitor = monitors::number(&web, filter.monitor.as_deref())?;
     let state = match filter.state.as_deref() {
         None => None,
-        Some(name) => Some(DeliveryState::from_name(name).ok_or_else(|| {
-            Problem::field("state", "A delivery is pending, claimed, done, dead or cancelled.")
-        })?),
+        Some(name) => Some(
+            DeliveryState::from_name(name)
+                .ok_or_else(|| Problem::field("state", "A delivery is pending, claimed, done, dead or cancelled."))?,
+        ),
     };
     let limit = filter.limit.unwrap_or(100).clamp(1, 500);
     let wanted = DeliveryFilter { monitor, channel: filter.channel, state, ..DeliveryFilter::default() };
@@ -128,7 +129,13 @@ pub(super) async fn read(State(web): State<Web>, Path(id): Path<i64>) -> Result<
     let (delivery, attempts) = found.ok_or_else(|| Problem::missing("delivery", &id.to_string()))?;
     let tries = attempts
         .into_iter()
-        .map(|it| Try { n: it.n, started_at: it.started_at, ended_at: it.ended_at, outcome: it.outcome, answer: it.answer })
+        .map(|it| Try {
+            n: it.n,
+            started_at: it.started_at,
+            ended_at: it.ended_at,
+            outcome: it.outcome,
+            answer: it.answer,
+        })
         .collect();
     Ok(Json(Whole { delivery: Delivery::new(&delivery), message: delivery.message, tries }))
 }

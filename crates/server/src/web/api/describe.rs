@@ -72,32 +72,68 @@ impl Api {
         Self { routes, generator, paths: Map::new() }
     }
 
-    pub(super) fn get<H: Handler<T, Web>, T: 'static>(mut self, path: &'static str, who: Permission, doc: Doc, handler: H) -> Self {
+    pub(super) fn get<H: Handler<T, Web>, T: 'static>(
+        mut self,
+        path: &'static str,
+        who: Permission,
+        doc: Doc,
+        handler: H,
+    ) -> Self {
         self.describe(&Method::GET, path, who, &doc);
         Self { routes: self.routes.get(path, who, handler), ..self }
     }
 
-    pub(super) fn post<H: Handler<T, Web>, T: 'static>(mut self, path: &'static str, who: Permission, doc: Doc, handler: H) -> Self {
+    pub(super) fn post<H: Handler<T, Web>, T: 'static>(
+        mut self,
+        path: &'static str,
+        who: Permission,
+        doc: Doc,
+        handler: H,
+    ) -> Self {
         self.describe(&Method::POST, path, who, &doc);
         Self { routes: self.routes.post(path, who, handler), ..self }
     }
 
-    pub(super) fn slow_post<H: Handler<T, Web>, T: 'static>(mut self, path: &'static str, who: Permission, doc: Doc, handler: H) -> Self {
+    pub(super) fn slow_post<H: Handler<T, Web>, T: 'static>(
+        mut self,
+        path: &'static str,
+        who: Permission,
+        doc: Doc,
+        handler: H,
+    ) -> Self {
         self.describe(&Method::POST, path, who, &doc);
         Self { routes: self.routes.slow_post(path, who, handler), ..self }
     }
 
-    pub(super) fn put<H: Handler<T, Web>, T: 'static>(mut self, path: &'static str, who: Permission, doc: Doc, handler: H) -> Self {
+    pub(super) fn put<H: Handler<T, Web>, T: 'static>(
+        mut self,
+        path: &'static str,
+        who: Permission,
+        doc: Doc,
+        handler: H,
+    ) -> Self {
         self.describe(&Method::PUT, path, who, &doc);
         Self { routes: self.routes.put(path, who, handler), ..self }
     }
 
-    pub(super) fn patch<H: Handler<T, Web>, T: 'static>(mut self, path: &'static str, who: Permission, doc: Doc, handler: H) -> Self {
+    pub(super) fn patch<H: Handler<T, Web>, T: 'static>(
+        mut self,
+        path: &'static str,
+        who: Permission,
+        doc: Doc,
+        handler: H,
+    ) -> Self {
         self.describe(&Method::PATCH, path, who, &doc);
         Self { routes: self.routes.patch(path, who, handler), ..self }
     }
 
-    pub(super) fn delete<H: Handler<T, Web>, T: 'static>(mut self, path: &'static str, who: Permission, doc: Doc, handler: H) -> Self {
+    pub(super) fn delete<H: Handler<T, Web>, T: 'static>(
+        mut self,
+        path: &'static str,
+        who: Permission,
+        doc: Doc,
+        handler: H,
+    ) -> Self {
         self.describe(&Method::DELETE, path, who, &doc);
         Self { routes: self.routes.delete(path, who, handler), ..self }
     }
@@ -160,7 +196,8 @@ impl Api {
         });
         if let Some((shape, required)) = doc.takes.filter(|_| has_body(method)) {
             let schema = shape(&mut self.generator);
-            operation["requestBody"] = json!({ "required": required, "content": { "application/json": { "schema": schema } } });
+            operation["requestBody"] =
+                json!({ "required": required, "content": { "application/json": { "schema": schema } } });
         }
         let entry = self.paths.entry(path).or_insert_with(|| json!({}));
         entry[method.as_str().to_ascii_lowercase()] = operation;

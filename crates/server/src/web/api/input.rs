@@ -44,9 +44,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        axum::extract::Query::try_from_uri(&parts.uri)
-            .map(|axum::extract::Query(value)| Self(value))
-            .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, format!("The address is not understood: {}", why.body_text())))
+        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(value)| Self(value)).map_err(|why| {
+            Problem::new(StatusCode::BAD_REQUEST, format!("The address is not understood: {}", why.body_text()))
+        })
     }
 }
 
@@ -57,7 +57,11 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let field = error.path().to_string();
         let error = error.into_inner();
         let sentence = error.to_string();
-        if field == "." || error.is_syntax() || error.is_eof() { Problem::new(StatusCode::BAD_REQUEST, sentence) } else { Problem::field(field, sentence) }
+        if field == "." || error.is_syntax() || error.is_eof() {
+            Problem::new(StatusCode::BAD_REQUEST, sentence)
+        } else {
+            Problem::field(field, sentence)
+        }
     })?;
     reader.end().map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why.to_string()))?;
     Ok(value)

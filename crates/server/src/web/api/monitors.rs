@@ -13,9 +13,9 @@ use watchbell_core::{Evidence, Finding, Outcome, Phases, Reason, Slug, Timestamp
 use super::input::{Body, BodyIfAny, Query, parse, slug};
 use super::problem::Problem;
 use crate::config::spec::MonitorSpec;
-use crate::seal::schemas;
 use crate::engine::{Make, Refused};
 use crate::live::{Acknowledged, Origin, Shown, Watched};
+use crate::seal::schemas;
 use crate::web::Web;
 use crate::web::auth::Caller;
 
@@ -151,8 +151,7 @@ pub(super) struct List {
 
 pub(super) async fn list(State(web): State<Web>, Query(filter): Query<Filter>) -> Answer<Json<List>> {
     let limit = filter.limit.unwrap_or(100).clamp(1, 1000);
-    let words: Vec<String> =
-        filter.q.iter().flat_map(|q| q.split_whitespace()).map(str::to_lowercase).collect();
+    let words: Vec<String> = filter.q.iter().flat_map(|q| q.split_whitespace()).map(str::to_lowercase).collect();
     let mut found: Vec<Watched> = web
         .app()
         .live
@@ -173,7 +172,8 @@ pub(super) async fn list(State(web): State<Web>, Query(filter): Query<Filter>) -
 
 fn holds(watched: &Watched, words: &[String]) -> bool {
     let fixed = &watched.fixed;
-    let text = format!("{} {} {} {}", fixed.slug, fixed.title(), fixed.spec.target(), fixed.spec.tags.join(" ")).to_lowercase();
+    let text = format!("{} {} {} {}", fixed.slug, fixed.title(), fixed.spec.target(), fixed.spec.tags.join(" "))
+        .to_lowercase();
     words.iter().all(|word| text.contains(word.as_str()))
 }
 
@@ -268,8 +268,7 @@ async fn change(web: &Web, caller: &Caller, name: &str, mut settings: Value) -> 
 
 async fn put(web: &Web, caller: &Caller, slug: Slug, spec: MonitorSpec, make: Make) -> Answer<()> {
     let app = web.app();
-    let complaints =
-        spec.validate(&app.settings.load().defaults, &|channel| app.live.channel(channel).is_some());
+    let complaints = spec.validate(&app.settings.load().defaults, &|channel| app.live.channel(channel).is_some());
     if !complaints.is_empty() {
         return Err(Problem::complaints(complaints));
     }

@@ -102,8 +102,10 @@ pub(in crate::web) fn as_text(body: &PingBody) -> Response {
         bytes.extend_from_slice(format!("\n[… {} bytes left out …]\n", body.left_out()).as_bytes());
     }
     bytes.extend_from_slice(&body.tail);
-    let headers =
-        [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox")];
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+    ];
     (headers, bytes).into_response()
 }
 

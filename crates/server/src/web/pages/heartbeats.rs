@@ -85,7 +85,8 @@ fn row(job: &Watched, reader: &Reader) -> Markup {
     let policy = &job.fixed.policy;
     let heard = job.state.heard.as_ref();
     let cells: Vec<Verdict> = past::strip(job, &[], reader.now()).iter().map(|cell| cell.verdict).collect();
-    let snoozed = heard.and_then(|heard| heard.snoozed).map(|snooze| snooze.until).filter(|until| *until > reader.now());
+    let snoozed =
+        heard.and_then(|heard| heard.snoozed).map(|snooze| snooze.until).filter(|until| *until > reader.now());
     let word = match shown {
         Shown::Down if job.state.incident.as_ref().is_some_and(|it| it.reason.code == "silent") => "Overdue",
         Shown::Pending => "New",

@@ -33,7 +33,8 @@ pub(crate) async fn external(
     request: Request,
 ) -> Response {
     let refused = |status: StatusCode, text: &'static str| (status, text).into_response();
-    let missed = |status, text, request: &Request| if may_miss(&web, request) { refused(status, text) } else { too_often() };
+    let missed =
+        |status, text, request: &Request| if may_miss(&web, request) { refused(status, text) } else { too_often() };
     let success = match said.success.as_deref() {
         Some("true") => true,
         Some("false") => false,

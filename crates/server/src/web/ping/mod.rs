@@ -113,18 +113,21 @@ async fn by_slug_with(web: &Web, key: &str, slug: &str, suffix: &str, asked: &As
 /// Makes a heartbeat as Healthchecks does for `create=1`: once a day, an hour's grace, told to everybody.
 async fn create(app: &App, slug: &str) -> Result<Option<Watched>, Response> {
     let Ok(slug) = slug.parse::<Slug>() else { return Err(invalid("invalid url format")) };
-    let everybody = app.settings.load().defaults.notify.is_none().then(|| {
-        app.live.channels().into_iter().map(|channel| channel.slug).collect()
-    });
-    let beat = HeartbeatSpec {
-        interval: Some(Span::secs(86_400)),
-        grace: Some(Span::secs(3600)),
-        ..HeartbeatSpec::default()
-    };
+    let everybody = app
+        .settings
+        .load()
+        .defaults
+        .notify
+        .is_none()
+        .then(|| app.live.channels().into_iter().map(|channel| channel.slug).collect());
+    let beat =
+        HeartbeatSpec { interval: Some(Span::secs(86_400)), grace: Some(Span::secs(3600)), ..HeartbeatSpec::default() };
     let spec = MonitorSpec { heartbeat: Some(beat), notify: everybody, ..MonitorSpec::default() };
     match app.engine.put_monitor(slug.clone(), spec, Make::New).await {
         // Somebody else was quicker: then it is there now.
-        Ok(()) | Err(Refused::Exists(_)) => Ok(app.live.get(slug.as_str()).filter(|it| it.fixed.spec.heartbeat.is_some())),
+        Ok(()) | Err(Refused::Exists(_)) => {
+            Ok(app.live.get(slug.as_str()).filter(|it| it.fixed.spec.heartbeat.is_some()))
+        }
         Err(_) => Err(again()),
     }
 }
@@ -154,7 +157,14 @@ impl Meant {
     }
 }
 
-async fn act(web: &Web, monitor: &Watched, meant: Meant, asked: &Asked, request: Request, done: &'static str) -> Response {
+async fn act(
+    web: &Web,
+    monitor: &Watched,
+    meant: Meant,
+    asked: &Asked,
+    request: Request,
+    done: &'static str,
+) -> Response {
     let slug = || monitor.fixed.slug.clone();
     let engine = &web.app().engine;
     let call = match meant {
@@ -201,10 +211,9 @@ async fn heard(
     let limit = app.settings.load().retention.ping_body as usize;
     let (parts, body) = request.into_parts();
     let Ok(kept) = Kept::read(body, limit).await else { return Err(invalid("the body broke off")) };
-    let signal = monitor.fixed.policy.heartbeat.as_ref().map_or(
-        watchbell_core::decide::Signal::Log,
-        |expectation| expectation.hearing.signal(call, &kept.searchable()),
-    );
+    let signal = monitor.fixed.policy.heartbeat.as_ref().map_or(watchbell_core::decide::Signal::Log, |expectation| {
+        expectation.hearing.signal(call, &kept.searchable())
+    });
     let agent = parts.headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let mut called = Box::new(Called::new(monitor.fixed.id, app.clock.now(), signal));
     called.exit_status = if let Call::Exit(status) = call { Some(status) } else { None };

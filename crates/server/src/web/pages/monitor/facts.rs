@@ -229,10 +229,25 @@ fn call_snippets(slug: &str, beat: &HeartbeatSpec, base: &str, main: &str, key: 
     let curl = "curl -fsS -m 10 --retry 5 -o /dev/null";
     vec![
         ("curl", format!("{curl} {main}")),
-        ("cron", format!("{zone}{cron} U={main}; curl -fsS -m 10 -o /dev/null $U/start; o=$(/path/to/job 2>&1); r=$?; echo \"$o\" | tail -c 10000 | {curl} --data-binary @- $U/$r")),
+        (
+            "cron",
+            format!(
+                "{zone}{cron} U={main}; curl -fsS -m 10 -o /dev/null $U/start; o=$(/path/to/job 2>&1); r=$?; echo \"$o\" | tail -c 10000 | {curl} --data-binary @- $U/$r"
+            ),
+        ),
         ("systemd service", systemd_service(slug, main)),
-        ("systemd timer", format!("# /etc/systemd/system/{slug}.timer\n[Unit]\nDescription={slug}\n\n[Timer]\n{timer}\n\n[Install]\nWantedBy=timers.target")),
-        ("PowerShell", format!("$u = \"{main}\"\nInvoke-RestMethod -TimeoutSec 10 \"$u/start\"\n& C:\\path\\to\\job.exe\nInvoke-RestMethod -TimeoutSec 10 -MaximumRetryCount 5 \"$u/$LASTEXITCODE\"")),
+        (
+            "systemd timer",
+            format!(
+                "# /etc/systemd/system/{slug}.timer\n[Unit]\nDescription={slug}\n\n[Timer]\n{timer}\n\n[Install]\nWantedBy=timers.target"
+            ),
+        ),
+        (
+            "PowerShell",
+            format!(
+                "$u = \"{main}\"\nInvoke-RestMethod -TimeoutSec 10 \"$u/start\"\n& C:\\path\\to\\job.exe\nInvoke-RestMethod -TimeoutSec 10 -MaximumRetryCount 5 \"$u/$LASTEXITCODE\""
+            ),
+        ),
         ("runitor", format!("runitor -api-url {base}/ping -ping-key {key} -slug {slug} -- /path/to/job")),
     ]
 }

@@ -15,7 +15,6 @@ use watchbell_core::Timestamp;
 use watchbell_store::{Bucket, Delivery, DeliveryFilter, Gap, Incident, IncidentFilter, StoredResult};
 
 use super::evidence::{self, Side};
-pub(crate) use runs::{body, download};
 use super::overview::group_of;
 use crate::live::{Origin, Shown, Watched};
 use crate::web::draw::chart::Window;
@@ -25,6 +24,7 @@ use crate::web::past::DAY;
 use crate::web::reader::{Reader, Said};
 use crate::web::stream::{Fragment, View};
 use crate::web::{Web, links, parts, summary};
+pub(crate) use runs::{body, download};
 
 /// Results shown one by one.
 const RECENT: usize = 20;

@@ -42,8 +42,7 @@ impl Log {
             return Self::default();
         }
         let (store, id) = (&web.app().store, watched.fixed.id);
-        let pings =
-            store.pings(id, Timestamp::EPOCH, Timestamp::NEVER, Page::first(PINGS)).await.unwrap_or_default();
+        let pings = store.pings(id, Timestamp::EPOCH, Timestamp::NEVER, Page::first(PINGS)).await.unwrap_or_default();
         let mut bodies = Vec::new();
         for ping in pings.iter().take(ROWS).filter(|ping| ping.size > 0).take(BODIES) {
             if let Ok(Some(body)) = store.ping_body(id, ping.n).await {
