@@ -25,9 +25,9 @@ pub(crate) async fn run(url: &str, count: usize, ca: &str, pace: u32) -> Result<
     let connector = if uri.scheme_str() == Some("https") { Some(connector(ca)?) } else { None };
     let before = process::cpu(std::process::id())?;
     if pace == 0 {
-        flat_out(&uri, count, connector).await?
+        flat_out(&uri, count, connector).await?;
     } else {
-        paced(&uri, count, connector, pace).await?
+        paced(&uri, count, connector, pace).await?;
     }
     let spent = process::cpu(std::process::id())? - before;
     println!("{:.1}", spent.as_secs_f64() * 1e6 / count as f64);

@@ -1,9 +1,12 @@
 //! What a server does with its process: signals, limits of descriptors, the listening socket.
 
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,17 +50,31 @@ pub(crate) fn survive_hangup() {
 
 /// What this installation is called among the nodes of a database: made once, kept in the data folder, so that
 /// after a crash we are known to be the one that held the lease.
-pub(crate) fn node_name(data: &Path) -> anyhow::Result<String> {
-    let path = data.join("node");
-    match std::fs::read_to_string(&path) {
-        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
-        _ => {
-            let name = random::letters(12);
-            std::fs::create_dir_all(data)
-                .and_then(|()| std::fs::write(&path, &name))
-                .with_context(|| format!("{} cannot be written; choose another folder with --data", path.display()))?;
-            Ok(name)
+pub(crate) struct Node {
+    pub name: String,
+    /// Locked for as long as we live: two processes of one name would take the lease from each other.
+    _lock: File,
+}
+
+impl Node {
+    pub(crate) fn open(data: &Path) -> anyhow::Result<Self> {
+        let path = data.join("node");
+        let unusable = || format!("{} cannot be used; choose another folder with --data", path.display());
+        std::fs::create_dir_all(data).with_context(unusable)?;
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = options.with_context(unusable)?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let folder = data.display();
+            anyhow::bail!("`{folder}` is in use by another watchbell; stop it or choose another --data");
         }
+        let mut name = String::new();
+        file.read_to_string(&mut name).with_context(unusable)?;
+        let mut name = name.trim().to_owned();
+        if name.is_empty() {
+            name = random::letters(12);
+            file.write_all(name.as_bytes()).with_context(unusable)?;
+        }
+        Ok(Self { name, _lock: file })
     }
 }
 

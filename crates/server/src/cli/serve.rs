@@ -44,16 +44,17 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
 
     let store = Store::open(args.store.settings()).await?;
     let seal = Arc::new(Seal::open(&args.store.data)?);
-    let node = process::node_name(&args.store.data)?;
+    let node = process::Node::open(&args.store.data)?;
     process::survive_hangup();
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(process::stop_on_signal(stop.clone()));
-    let Some(lease) = stand_by(&store, &node, &listener, stopped.clone()).await? else {
+    let Some(lease) = stand_by(&store, &node.name, &listener, stopped.clone()).await? else {
         store.close().await?;
         return Ok(());
     };
 
-    let served = serve(&args, loaded, &listener, address, &store, seal, node, lease.clone(), stop, stopped).await;
+    let served =
+        serve(&args, loaded, &listener, address, &store, seal, node.name.clone(), lease.clone(), stop, stopped).await;
     // Whoever waits for the lease need not wait for it to run out.
     let leaving = async {
         let _ = store.release_lease(&lease).await;

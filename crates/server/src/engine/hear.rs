@@ -10,6 +10,7 @@ use super::handle::Called;
 use super::{BATCH, Engine, Refused};
 
 impl Engine {
+    #[expect(clippy::vec_box, reason = "calls come boxed through their queue, and stay where they are")]
     /// Decides the calls in `called` and all that wait behind them, up to a batch.
     pub(super) fn hear(
         &mut self,

@@ -1,4 +1,4 @@
-//! Every address of the console, in one place. All of them go through [`url`], so that the console can move
+//! Every address of the console, in one place. All of them go through [`url()`], so that the console can move
 //! below a path of a shared host without a change elsewhere.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

@@ -165,10 +165,10 @@ impl Routes {
     /// GET, HEAD, POST and whatever else programs call with, and a body of any length: the handler sees to it
     /// itself that it does not read too much.
     fn any<H: Handler<T, Web> + Clone, T: 'static>(mut self, path: &'static str, who: Permission, handler: H) -> Self {
-        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH] {
             self = self.add(method, path, who, Some(PAGE_TIMEOUT), None, handler.clone());
         }
-        self
+        self.add(Method::DELETE, path, who, Some(PAGE_TIMEOUT), None, handler)
     }
 
     fn route<H, T>(

@@ -175,14 +175,14 @@ async fn act(
             answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return answer;
         }
-        Meant::Pause => return done_or_again(engine.pause(slug()).await),
-        Meant::Resume => return done_or_again(engine.resume(slug()).await),
+        Meant::Pause => return done_or_again(&engine.pause(slug()).await),
+        Meant::Resume => return done_or_again(&engine.resume(slug()).await),
         Meant::Snooze => {
             let length = asked.length.as_deref().map_or(Ok(Span::secs(3600)), str::parse::<Span>);
             let Some(length) = length.ok().filter(|length| *length <= LONGEST_SNOOZE) else {
                 return invalid("invalid length of time, write it like for=2h, at most 90d");
             };
-            return done_or_again(engine.snooze(slug(), web.app().clock.now() + length.0).await);
+            return done_or_again(&engine.snooze(slug(), web.app().clock.now() + length.0).await);
         }
     };
     let run = match asked.rid.as_deref().map(str::parse::<RunId>) {
@@ -257,7 +257,7 @@ fn invalid(text: &'static str) -> Response {
     answer(StatusCode::BAD_REQUEST, text)
 }
 
-fn done_or_again(done: Result<(), Refused>) -> Response {
+fn done_or_again(done: &Result<(), Refused>) -> Response {
     match done {
         Ok(()) => answer(StatusCode::OK, "OK"),
         Err(Refused::NoMonitor(_)) => answer(StatusCode::NOT_FOUND, "not found"),
