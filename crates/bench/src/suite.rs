@@ -28,7 +28,7 @@ struct Peers {
     ca: String,
 }
 
-/// How long and how much; the quick run only shows that everything works.
+/// How long and how often; the quick run measures the same things once and shortly.
 struct Scale {
     bare: usize,
     rounds: usize,
@@ -40,7 +40,7 @@ struct Scale {
 
 pub(crate) async fn run(binary: &str, quick: bool) -> Result<()> {
     let scale = if quick {
-        Scale { bare: 2000, rounds: 1, settle: secs(3), measure: secs(3), flips: 10, large: 2000 }
+        Scale { bare: 2000, rounds: 1, settle: secs(3), measure: secs(3), flips: 10, large: 10_000 }
     } else {
         Scale { bare: 20_000, rounds: 3, settle: secs(5), measure: secs(20), flips: 100, large: 10_000 }
     };

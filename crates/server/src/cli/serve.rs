@@ -132,7 +132,7 @@ async fn serve(
             settings: Arc::clone(&settings),
             problems: Arc::clone(&problems),
             concurrency: process::concurrency(),
-            file: from_file(&loaded),
+            file: from_file(loaded),
         },
         engine_stopped,
     );
@@ -262,12 +262,8 @@ fn guessed_url(address: SocketAddr) -> Url {
 }
 
 /// What the engine is to be told of the file.
-pub(crate) fn from_file(loaded: &Loaded) -> FromFile {
-    FromFile {
-        monitors: loaded.file.monitors.clone(),
-        channels: loaded.file.channels.clone(),
-        defaults: loaded.file.defaults.clone(),
-    }
+fn from_file(Loaded { file, .. }: Loaded) -> FromFile {
+    FromFile { monitors: file.monitors, channels: file.channels, defaults: file.defaults }
 }
 
 /// While nobody may sign in yet: prints the link that makes the first person, and returns its token.
@@ -326,6 +322,6 @@ async fn keep_house(app: Arc<App>) {
 }
 
 /// For reloading: hands a changed file to the engine.
-pub(crate) async fn apply(handle: &Handle, loaded: &Loaded) -> Result<(), engine::Refused> {
+pub(crate) async fn apply(handle: &Handle, loaded: Loaded) -> Result<(), engine::Refused> {
     handle.apply_file(from_file(loaded)).await
 }

@@ -102,9 +102,9 @@ async fn apply(
     let settings = cli::serve::settings(&loaded, base_url, address, &app.store)
         .await
         .map_err(|why| refused(format!("{why:#}")))?;
-    cli::serve::apply(&app.engine, &loaded).await.map_err(|why| refused(why.to_string()))?;
-    app.settings.store(Arc::new(settings));
     let (monitors, channels) = (loaded.file.monitors.len(), loaded.file.channels.len());
+    cli::serve::apply(&app.engine, loaded).await.map_err(|why| refused(why.to_string()))?;
+    app.settings.store(Arc::new(settings));
     if first {
         tracing::debug!(monitors, channels, "the configuration is watched for changes");
     } else {
