@@ -66,77 +66,34 @@ pub(super) struct Api {
     paths: Map<String, Value>,
 }
 
+/// A method of [`Api`] that adds a route by the method of [`Routes`] of the same name, and describes it.
+macro_rules! call {
+    ($name:ident, $method:ident) => {
+        pub(super) fn $name<H: Handler<T, Web>, T: 'static>(
+            mut self,
+            path: &'static str,
+            who: Permission,
+            doc: Doc,
+            handler: H,
+        ) -> Self {
+            self.describe(&Method::$method, path, who, &doc);
+            Self { routes: self.routes.$name(path, who, handler), ..self }
+        }
+    };
+}
+
 impl Api {
     pub(super) fn new(routes: Routes) -> Self {
         let generator = SchemaSettings::openapi3().into_generator();
         Self { routes, generator, paths: Map::new() }
     }
 
-    pub(super) fn get<H: Handler<T, Web>, T: 'static>(
-        mut self,
-        path: &'static str,
-        who: Permission,
-        doc: Doc,
-        handler: H,
-    ) -> Self {
-        self.describe(&Method::GET, path, who, &doc);
-        Self { routes: self.routes.get(path, who, handler), ..self }
-    }
-
-    pub(super) fn post<H: Handler<T, Web>, T: 'static>(
-        mut self,
-        path: &'static str,
-        who: Permission,
-        doc: Doc,
-        handler: H,
-    ) -> Self {
-        self.describe(&Method::POST, path, who, &doc);
-        Self { routes: self.routes.post(path, who, handler), ..self }
-    }
-
-    pub(super) fn slow_post<H: Handler<T, Web>, T: 'static>(
-        mut self,
-        path: &'static str,
-        who: Permission,
-        doc: Doc,
-        handler: H,
-    ) -> Self {
-        self.describe(&Method::POST, path, who, &doc);
-        Self { routes: self.routes.slow_post(path, who, handler), ..self }
-    }
-
-    pub(super) fn put<H: Handler<T, Web>, T: 'static>(
-        mut self,
-        path: &'static str,
-        who: Permission,
-        doc: Doc,
-        handler: H,
-    ) -> Self {
-        self.describe(&Method::PUT, path, who, &doc);
-        Self { routes: self.routes.put(path, who, handler), ..self }
-    }
-
-    pub(super) fn patch<H: Handler<T, Web>, T: 'static>(
-        mut self,
-        path: &'static str,
-        who: Permission,
-        doc: Doc,
-        handler: H,
-    ) -> Self {
-        self.describe(&Method::PATCH, path, who, &doc);
-        Self { routes: self.routes.patch(path, who, handler), ..self }
-    }
-
-    pub(super) fn delete<H: Handler<T, Web>, T: 'static>(
-        mut self,
-        path: &'static str,
-        who: Permission,
-        doc: Doc,
-        handler: H,
-    ) -> Self {
-        self.describe(&Method::DELETE, path, who, &doc);
-        Self { routes: self.routes.delete(path, who, handler), ..self }
-    }
+    call!(get, GET);
+    call!(post, POST);
+    call!(slow_post, POST);
+    call!(put, PUT);
+    call!(patch, PATCH);
+    call!(delete, DELETE);
 
     /// The router, and the document as JSON.
     pub(super) fn finish(mut self) -> (Routes, Bytes) {

@@ -93,7 +93,8 @@ impl Runs<'_> {
     /// The longest run and a little.
     fn top(&self) -> Duration {
         let longest = self.runs.iter().filter_map(|run| run.took).max().unwrap_or_default();
-        (longest.mul_f64(1.1)).max(Duration::from_secs(1))
+        // At least a second for each of the four lines, so that their labels differ.
+        longest.mul_f64(1.1).max(Duration::from_secs(4))
     }
 
     fn label(&self) -> String {

@@ -58,7 +58,7 @@ pub(crate) async fn page(
             @if let Some(snippets) = parts.snippets(&web) { (snippets) }
             (all.days)
             div.cols-2.mt { (all.incidents) (all.settings) }
-            (all.certificate)
+            div.mt { (all.certificate) }
         } @else {
             div.cols-2.mt { (all.evidence) (all.phases) }
             (all.days)
